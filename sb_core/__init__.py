@@ -1,0 +1,1 @@
+"""The vocabulary and the edge: messages, odds, ports, adapters, and what every service shares."""
