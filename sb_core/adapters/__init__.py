@@ -1,0 +1,1 @@
+"""Adapters: the ports of `sb_core.ports` on real things. Nothing foreign (driver, error, type) leaves this package."""

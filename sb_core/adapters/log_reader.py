@@ -1,0 +1,134 @@
+"""The reader of the embedded logs: positions, waiting and waking, over anything that can give records by offset.
+
+The rule: a read changes its positions only in the step that returns, so a cancelled read loses nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import anyio
+import anyio.lowlevel
+
+from sb_core.adapters.log_groups import Membership
+from sb_core.errors import ContractError, FencedError, LogTruncatedError
+from sb_core.records import Delivery, Fetched, TopicPartition
+
+READ_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One read stops after the record that passes this many bytes of values."""
+
+
+class Source(Protocol):
+    """What a reader needs of its log. `poll_s` is None where nobody else can append."""
+
+    poll_s: float | None
+
+    def bounds(self, partition: TopicPartition) -> tuple[int, int]: ...
+    def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]: ...
+    def poll(self, topics: Sequence[str]) -> None: ...
+    async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None: ...
+    def detach(self, reader: "LogReader") -> None: ...
+
+
+class LogReader:
+    """A Reader of an embedded log."""
+
+    def __init__(self, source: Source, topics: Sequence[str], group: str | None, member: Membership) -> None:
+        self.topics = tuple(topics)
+        self.group = group
+        self.member = member
+        self._source = source
+        self._positions: dict[TopicPartition, int] = {}
+        self._first = 0  # rotates, so that a partition with much doesn't starve the others
+        self._wake = anyio.Event()
+        self._waiting = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """Tell whose reader it is and where it stands."""
+        return f"<LogReader {self.group or '-'} {','.join(self.topics)} at {self._positions}>"
+
+    async def read(self, *, records_max: int, wait_s: float) -> Delivery:
+        """Return what there is, waiting up to `wait_s` seconds for it. Raises LogTruncatedError."""
+        await anyio.lowlevel.checkpoint()
+        until = anyio.current_time() + wait_s
+        polled = False
+        while True:
+            if self._closed:
+                raise ContractError("reading a closed reader")
+            self._wake = anyio.Event()
+            delivery = self._take(records_max)
+            left = until - anyio.current_time()
+            if delivery is not None:
+                return delivery
+            if self._source.poll_s is not None and not polled:
+                self._source.poll(self.topics)
+                polled = True
+                continue
+            if left <= 0:
+                return Delivery()
+            with anyio.move_on_after(min(left, self._source.poll_s or math.inf)):
+                await self._wake.wait()
+            polled = False
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on from `offset`, whose record is the next to be read. A partition that isn't held is left alone."""
+        if partition in self.member.told:
+            self._positions[partition] = offset
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the group's offsets. Raises FencedError when a partition is not this member's any more."""
+        if self.group is None:
+            raise ContractError("a reader without a group has nothing to commit")
+        lost = [partition for partition in offsets if partition not in self.member.held]
+        if self._closed or lost:
+            raise FencedError(f"{self.group}: {lost} are not this member's")
+        await self._source.store_offsets(self.group, offsets)
+
+    async def aclose(self) -> None:
+        """Leave the group."""
+        if not self._closed:
+            self._closed = True
+            self._source.detach(self)
+            self.wake()
+        await anyio.lowlevel.checkpoint()
+
+    def wake(self) -> None:
+        """Let a waiting read look again."""
+        self._wake.set()
+
+    def _take(self, records_max: int) -> Delivery | None:
+        if self.member.changed:
+            return self._rebalanced()
+        partitions = self.member.told
+        records: list[Fetched] = []
+        moved: dict[TopicPartition, int] = {}
+        bytes_left = READ_BYTES_MAX
+        for i in range(len(partitions)):
+            partition = partitions[(self._first + i) % len(partitions)]
+            position = self._positions.get(partition)
+            if position is None:
+                continue
+            start, end = self._source.bounds(partition)
+            if not start <= position <= end:
+                if records:
+                    break  # give what there is first
+                raise LogTruncatedError(f"{partition[0]}/{partition[1]}: {position} is outside of {start}..{end}")
+            if position == end:
+                continue
+            found = self._source.fetch(partition, position, records_max - len(records), bytes_left)
+            # Compaction leaves holes, also at the end of what was asked for.
+            moved[partition] = found[-1].offset + 1 if found else end
+            records.extend(found)
+            bytes_left -= sum(len(record.value) for record in found if record.value is not None)
+            if len(records) >= records_max or bytes_left <= 0:
+                self._first = (self._first + i + 1) % len(partitions)
+                break
+        self._positions.update(moved)
+        return Delivery(records=records) if records else None
+
+    def _rebalanced(self) -> Delivery:
+        member = self.member
+        revoked, member.told, member.changed = member.told, member.held, False
+        self._positions = {}
+        return Delivery(assigned=member.told, revoked=revoked)

@@ -1,0 +1,183 @@
+"""The store on SQLite: one connection that writes, others that read beside it.
+
+The rules: a transaction runs to its end even when its caller is cancelled; reads never wait for writes. With
+`threads=False` everything runs inline on one connection, deterministically, as the simulation needs it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from sb_core.adapters import sqlite_queries as queries
+from sb_core.adapters import sqlite_writes as writes
+from sb_core.adapters.sqlite_connect import connect, mapped_errors, migrate
+from sb_core.errors import ContractError, UnavailableError
+from sb_core.ports import Clock
+from sb_core.records import (
+    Batch,
+    ChangeRow,
+    CompetitionRow,
+    EventQuery,
+    NamedQuery,
+    ParticipantRow,
+    Position,
+    ShownEvent,
+    StoredEvent,
+    TopicPartition,
+)
+
+READERS_MAX: Final = 2
+"""Connections that read at the same time."""
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Store on SQLite; made by `open_sqlite_store`."""
+
+    def __init__(self, path: str, clock: Clock, *, threads: bool) -> None:
+        if threads and path == ":memory:":
+            raise ContractError("a store in memory has one connection: open it with threads=False")
+        self.path = path
+        self.threads = threads
+        self._clock = clock
+        self._closed = False
+        self._writer = connect(path, synchronous="NORMAL")
+        try:
+            migrate(self._writer)
+            count = READERS_MAX if threads else 0
+            self._idle = [connect(path, synchronous="NORMAL") for _ in range(count)]
+        except BaseException:
+            self._writer.close()
+            raise
+        self._writing = anyio.CapacityLimiter(1)
+        self._reading = anyio.CapacityLimiter(READERS_MAX)
+
+    def __repr__(self) -> str:
+        """Tell where it is."""
+        return f"<SqliteStore {self.path}{' CLOSED' if self._closed else ''}>"
+
+    async def claim(self, partition: TopicPartition, owner: str) -> Position:
+        """Become the owner of a partition and return where it stands."""
+        return await self._write("claim", writes.claim, partition, owner)
+
+    async def load(self, events: Sequence[str]) -> Mapping[str, StoredEvent]:
+        """Return the fold's state of those events that are there."""
+        return await self._read("load", queries.load, events)
+
+    async def listing(self, partition: TopicPartition, producer: str) -> Sequence[str]:
+        """Return the events of a partition that list a producer, ordered by event."""
+        return await self._read("listing", queries.listing, partition, producer)
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch, all or nothing. Raises FencedError, UnavailableError or UnknownOutcomeError."""
+        await self._write("commit", writes.commit, batch)
+
+    async def outbox(self, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
+        """Return a partition's changes with start <= offset < end, ordered by offset and event."""
+        return await self._read("outbox", queries.outbox, partition, start, end)
+
+    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
+        """Return the partition's new cache generation. Raises FencedError."""
+        return await self._write("cache generation", writes.raise_cache_generation, partition, epoch, owner)
+
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
+        """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
+        return await self._write("lineage", writes.raise_lineage, partition, next_offset)
+
+    async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
+        """Return the positions of these topics, ordered by topic and partition."""
+        return await self._read("positions", queries.positions, topics)
+
+    async def account(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """Return the counts of these topics, added by name."""
+        return await self._read("account", queries.account, topics)
+
+    async def event(self, event: str) -> ShownEvent | None:
+        """Return a whole event as shown."""
+        return await self._read("event", queries.event, event)
+
+    async def events(self, query: EventQuery) -> Sequence[bytes]:
+        """Return headers (JSON) by start (unknown first), then event. `start_from` <= start < `start_to`."""
+        return await self._read("events", queries.events, query)
+
+    async def history(self, event: str, from_rev: int, limit: int) -> Sequence[ChangeRow]:
+        """Return an event's changes from `from_rev` on, ascending."""
+        return await self._read("history", queries.history, event, from_rev, limit)
+
+    async def changes(self, partition: TopicPartition, start: int, limit: int) -> Sequence[ChangeRow]:
+        """Return changes from offset `start` on: `limit`, and those that share the last one's offset."""
+        return await self._read("changes", queries.changes, partition, start, limit)
+
+    async def participants(self, query: NamedQuery) -> Sequence[ParticipantRow]:
+        """Return participants by id."""
+        return await self._read("participants", queries.participants, query)
+
+    async def participant(self, participant: str) -> ParticipantRow | None:
+        """Return one participant."""
+        return await self._read("participant", queries.participant, participant)
+
+    async def competitions(self, query: NamedQuery) -> Sequence[CompetitionRow]:
+        """Return competitions by id."""
+        return await self._read("competitions", queries.competitions, query)
+
+    async def prune(self, before_ms: int) -> int:
+        """Remove changes received before then that were sent; return how many rows went."""
+        total = 0
+        while pruned := await self._write("prune", writes.prune_changes, before_ms):
+            total += pruned
+        return total
+
+    async def ping(self) -> None:
+        """Raise UnavailableError unless the database answers."""
+        await self._read("ping", lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def aclose(self) -> None:
+        """Let what runs end, then close."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            async with self._writing:
+                for connection in (*self._idle, self._writer):
+                    connection.close()
+                self._idle.clear()
+
+    async def _write(self, what: str, work: Callable[..., T], *args: Any) -> T:
+        return await self._run(what, self._writing, partial(work, self._writer, *args))
+
+    async def _read(self, what: str, work: Callable[..., T], *args: Any) -> T:
+        if not self.threads:
+            return await self._write(what, work, *args)
+
+        def on_idle_connection() -> T:
+            connection = self._idle.pop()
+            try:
+                return work(connection, *args)
+            finally:
+                self._idle.append(connection)
+
+        return await self._run(what, self._reading, on_idle_connection)
+
+    async def _run(self, what: str, limiter: anyio.CapacityLimiter, work: Callable[[], T]) -> T:
+        """Run it, in a thread or here. A thread is waited for whatever happens, so no transaction is left half done."""
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        with mapped_errors(what):
+            if self.threads:
+                return await anyio.to_thread.run_sync(work, limiter=limiter)
+            await anyio.lowlevel.checkpoint()
+            return work()
+
+
+@asynccontextmanager
+async def open_sqlite_store(path: str, clock: Clock, *, threads: bool) -> AsyncIterator[SqliteStore]:
+    """Open a store, making or bringing up to date its schema. Raises UnavailableError, ContractError (newer schema)."""
+    store = SqliteStore(path, clock, threads=threads)
+    try:
+        yield store
+    finally:
+        await store.aclose()

@@ -1,0 +1,139 @@
+"""What is written to the SQLite store: plain functions of a connection, each one transaction.
+
+The rule: who writes a partition's rows passes its fence first, in the same transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from sb_core.adapters.sqlite_connect import transaction
+from sb_core.adapters.sqlite_queries import position
+from sb_core.errors import FencedError
+from sb_core.records import Batch, Position, TopicPartition
+
+PRUNED_ROWS_MAX: Final = 2_000
+"""Rows that one transaction of `prune` removes at most, so that commits don't wait for it."""
+
+_FENCE: Final = (
+    "UPDATE positions SET next_offset = ?, done_offset = ?, state = CAST(? AS TEXT)"
+    " WHERE topic = ? AND partition = ? AND epoch = ? AND owner = ? AND next_offset = ?"
+)
+_COUNT: Final = (
+    "INSERT INTO account VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (topic, partition, name) DO UPDATE SET count = count + excluded.count"
+)
+_LISTING: Final = "INSERT OR IGNORE INTO listings VALUES (?, ?, ?, ?)"
+_CHANGE: Final = "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
+_EVENT: Final = (
+    "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
+    " ON CONFLICT (event) DO UPDATE SET topic = excluded.topic, partition = excluded.partition,"
+    " sport = excluded.sport, lineage = excluded.lineage, rev = excluded.rev, name = excluded.name,"
+    " start = excluded.start, status = excluded.status, competition = excluded.competition, ts = excluded.ts,"
+    " updated = excluded.updated, search = excluded.search, shown = excluded.shown, state = excluded.state"
+)
+_MARKET: Final = (
+    "INSERT INTO markets VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
+    " ON CONFLICT (event, market, line) DO UPDATE SET status = excluded.status, open = excluded.open,"
+    " producer = excluded.producer, ts = excluded.ts, shown = excluded.shown, state = excluded.state"
+)
+_OUTCOME: Final = (
+    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (event, market, line, outcome) DO UPDATE SET name = excluded.name, odds = excluded.odds,"
+    " active = excluded.active, result = excluded.result"
+)
+_PARTICIPANT: Final = (
+    "INSERT INTO participants VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, search = excluded.search,"
+    " ts = excluded.ts, event = excluded.event WHERE (excluded.ts, excluded.event) >= (ts, event)"
+)
+_COMPETITION: Final = (
+    "INSERT INTO competitions VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, category = excluded.category,"
+    " search = excluded.search, ts = excluded.ts, event = excluded.event"
+    " WHERE (excluded.ts, excluded.event) >= (ts, event)"
+)
+
+
+def commit(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Write a batch, all or nothing. Raises FencedError."""
+    place = batch.topic, batch.partition
+    with transaction(connection):
+        fenced = connection.execute(
+            _FENCE,
+            (
+                batch.next_offset,
+                batch.done_offset,
+                batch.state,
+                *place,
+                batch.epoch,
+                batch.owner,
+                batch.expected,
+            ),
+        )
+        if fenced.rowcount != 1:
+            raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
+        connection.executemany(_EVENT, _tuples(batch.events))
+        connection.executemany(_MARKET, _tuples(batch.markets))
+        connection.executemany(_OUTCOME, _tuples(batch.outcomes))
+        connection.executemany(_CHANGE, _tuples(batch.changes))
+        connection.executemany(_PARTICIPANT, _tuples(batch.participants))
+        connection.executemany(_COMPETITION, _tuples(batch.competitions))
+        connection.executemany(_LISTING, [(*place, *pair) for pair in batch.listings])
+        connection.executemany(_COUNT, [(*place, *count) for count in batch.counts.items() if count[1]])
+
+
+def claim(connection: sqlite3.Connection, partition: TopicPartition, owner: str) -> Position:
+    """Raise the epoch and write the owner; the position is made at offset 0 when missing."""
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO positions VALUES (?, ?, 1, 1, ?, 0, 0, 1, '{}')"
+            " ON CONFLICT (topic, partition) DO UPDATE SET epoch = epoch + 1, owner = excluded.owner",
+            (*partition, owner),
+        )
+        found = position(connection, partition)
+        assert found is not None  # noqa: S101 - just written
+        return found
+
+
+def raise_cache_generation(connection: sqlite3.Connection, partition: TopicPartition, epoch: int, owner: str) -> int:
+    """Return the new generation. Raises FencedError."""
+    with transaction(connection):
+        row = connection.execute(
+            "UPDATE positions SET cache_generation = cache_generation + 1"
+            " WHERE topic = ? AND partition = ? AND epoch = ? AND owner = ? RETURNING cache_generation",
+            (*partition, epoch, owner),
+        ).fetchall()
+        if not row:
+            raise FencedError(f"{partition[0]}/{partition[1]}: not in epoch {epoch} any more")
+        return int(row[0][0])
+
+
+def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, next_offset: int) -> int:
+    """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
+    with transaction(connection):
+        row = connection.execute(
+            "INSERT INTO positions VALUES (?, ?, 2, 1, '', ?, ?, 1, '{}')"
+            " ON CONFLICT (topic, partition) DO UPDATE SET lineage = lineage + 1, epoch = epoch + 1, owner = '',"
+            " next_offset = excluded.next_offset, done_offset = excluded.done_offset RETURNING lineage",
+            (*partition, next_offset, next_offset),
+        ).fetchall()
+        return int(row[0][0])
+
+
+def prune_changes(connection: sqlite3.Connection, before_ms: int) -> int:
+    """Remove some changes of before then that were sent; return how many, 0 when none is left."""
+    with transaction(connection):
+        return connection.execute(
+            "DELETE FROM changes WHERE rowid IN (SELECT c.rowid FROM changes c JOIN positions p"
+            ' ON p.topic = c.topic AND p.partition = c.partition WHERE c.updated < ? AND c."offset" < p.done_offset'
+            " LIMIT ?)",
+            (before_ms, PRUNED_ROWS_MAX),
+        ).rowcount
+
+
+def _tuples(rows: Sequence[Struct]) -> Iterable[tuple[Any, ...]]:
+    return map(astuple, rows)

@@ -1,0 +1,1 @@
+"""The store's schema: numbered SQL files, applied in order, never changed once released."""
