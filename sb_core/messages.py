@@ -310,6 +310,7 @@ CONTROL_TYPES: Final = (Alive, SnapshotComplete)
 
 encoder: Final = msgspec.json.Encoder()
 decoder: Final = msgspec.json.Decoder(AnyMessage)
+_digest_encoder: Final = msgspec.json.Encoder(order="deterministic")
 
 
 def type_of(message: Message) -> str:
@@ -330,6 +331,9 @@ def decode(value: bytes) -> AnyMessage:
 
 
 def content_id(message: AnyMessage) -> str:
-    """Digest a message's content without what ingest adds, so that sending it again gives the same id."""
+    """Digest a message's content without what ingest adds, so that sending it again gives the same id.
+
+    The order of keys in `info` and `details` is no content.
+    """
     bare = msgspec.structs.replace(message, id="", received=0, trace="")
-    return blake2b(encoder.encode(bare), digest_size=16).hexdigest()
+    return blake2b(_digest_encoder.encode(bare), digest_size=16).hexdigest()

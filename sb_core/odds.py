@@ -15,6 +15,8 @@ SCALE: Final = 10_000
 ODDS_MIN: Final = 10_001
 ODDS_MAX: Final = 1_000_000 * SCALE
 _DECIMAL: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,18})?", re.ASCII)
+_SIGNED: Final = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,18})?", re.ASCII)
+_FRACTIONAL: Final = re.compile(r"[0-9]{1,12}/[0-9]{1,12}", re.ASCII)
 
 
 @lru_cache(maxsize=65_536)
@@ -49,21 +51,25 @@ def overround(odds: list[int]) -> int:
     """Return the sum of the implied probabilities of a complete set, in ten-thousandths, half up."""
     unit = 10**16
     total = sum(unit // each for each in odds)
-    # total is 10**12 times the sum of 1/odds, as odds carry 10**4 themselves
-    return (total + 5 * 10**7) // 10**8
+    # total is 10**12 times the sum of 1/odds, as odds carry 10**4 themselves; each division dropped less than one,
+    # which matters only just below a half
+    margin, rest = divmod(total + 5 * 10**7, 10**8)
+    if rest < 10**8 - len(odds):
+        return margin
+    return _half_up(sum((Fraction(SCALE * SCALE, each) for each in odds), start=Fraction(0)))
 
 
 @lru_cache(maxsize=65_536)
 def fair(odds: int, margin: int) -> int:
     """Return margin-free odds by the proportional method: odds times the overround.
 
-    Rounded half up to two decimals, to four below 1.10, where two would lose the price.
+    Rounded half up to two decimals, to four below 1.10, where two would lose the price; kept within the range of odds.
     """
     exact = odds * margin
     near = (exact + SCALE // 2) // SCALE
     if near < 11_000:
         return max(near, ODDS_MIN)
-    return (exact + 50 * SCALE) // (100 * SCALE) * 100
+    return min((exact + 50 * SCALE) // (100 * SCALE) * 100, ODDS_MAX)
 
 
 def _half_up(value: Fraction) -> int:
@@ -71,9 +77,16 @@ def _half_up(value: Fraction) -> int:
 
 
 def _two_decimals(value: Fraction) -> str:
+    sign = "-" if value < 0 else ""
     cents = _half_up(abs(value) * 100)
-    sign = "-" if value < 0 and cents else ""
-    return f"{sign}{cents // 100}.{cents % 100:02d}"
+    if cents:
+        return f"{sign}{cents // 100}.{cents % 100:02d}"
+    # two decimals would lose the price and its sign: give its first two digits
+    places = 2
+    while abs(value) * 10**places < 1:
+        places += 1
+    digits = _half_up(abs(value) * 10 ** (places + 1))
+    return f"{sign}0.{digits:0{places + 1}d}".rstrip("0")
 
 
 def american(odds: int) -> str:
@@ -96,7 +109,10 @@ def hongkong(odds: int) -> str:
 
 
 def malay(odds: int) -> str:
-    """Write as Malay odds: the net win up to evens, above that minus its inverse; two decimals, half up by magnitude."""
+    """Write as Malay odds: the net win up to evens, above that minus its inverse; two decimals, half up by magnitude.
+
+    Prices that would be 0.00 get their first two digits ("0.0049", "-0.002").
+    """
     net = Fraction(odds - SCALE, SCALE)
     return _two_decimals(net if net <= 1 else -1 / net)
 
@@ -121,21 +137,30 @@ def parse_format(form: str, written: str) -> int:
     """Read odds written in one of FORMATS back into ten-thousandths, half up.
 
     Exact for decimal, fractional and Hong Kong; for the others the nearest odds to what the rounded text says.
-    Raises FeedError `bad_odds`.
+    Raises FeedError `bad_odds`, also for what a format cannot say (American odds between -100 and 100, Malay ones
+    beyond 1, Indonesian ones within).
     """
     if form == "decimal":
         return parse(written)
+    pattern = _FRACTIONAL if form == "fractional" else _SIGNED
+    if not pattern.fullmatch(written):
+        raise FeedError("bad_odds", f"{written[:40]!r} is no {form} odds")
     try:
-        value = Fraction(written)
-        if form in {"fractional", "hongkong"}:
-            net = value
-        elif form == "american":
-            net = value / 100 if value > 0 else 100 / -value
-        else:
-            net = value if value > 0 else -1 / value
+        odds = _half_up((_net(form, Fraction(written)) + 1) * SCALE)
     except (ValueError, ZeroDivisionError) as error:
         raise FeedError("bad_odds", f"{written[:40]!r} is no {form} odds") from error
-    odds = _half_up((net + 1) * SCALE)
     if not ODDS_MIN <= odds <= ODDS_MAX:
         raise FeedError("bad_odds", f"{form} odds {written[:40]!r} are out of range")
     return odds
+
+
+def _net(form: str, value: Fraction) -> Fraction:
+    """Return the net win for a stake of one; raises ValueError for what the format cannot say."""
+    if form in {"fractional", "hongkong"}:
+        return value
+    size = abs(value)
+    if form == "american":
+        value, size = value / 100, size / 100
+    if size > 1 if form == "malay" else size < 1:
+        raise ValueError(form)
+    return value if value > 0 else -1 / value

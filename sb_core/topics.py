@@ -8,7 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-SPORTS: Final = ("football", "basketball", "tennis", "hockey")
+from sb_core import sports as registry
+
+SPORTS: Final = registry.names()
+"""The sports registered in sb_core/sports/__init__.py."""
 PARTITIONS: Final = 12
 """Partitions of each sport's feed and updates topics; fixed when a topic is made."""
 
@@ -44,8 +47,9 @@ def sport_of(topic: str) -> str:
     return topic.rsplit("-", 1)[1]
 
 
-def specs(sports: tuple[str, ...] = SPORTS) -> tuple[TopicSpec, ...]:
-    """List every topic of the system with its settings."""
+def specs(sports: tuple[str, ...] | None = None) -> tuple[TopicSpec, ...]:
+    """List every topic of the system with its settings; of all registered sports unless some are named."""
+    sports = registry.names() if sports is None else sports
     return (
         *(TopicSpec(feed(sport), PARTITIONS, 7 * _DAY_MS) for sport in sports),
         *(TopicSpec(updates(sport), PARTITIONS, 3 * _DAY_MS) for sport in sports),
