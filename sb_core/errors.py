@@ -65,4 +65,11 @@ class FencedError(DependencyError):
 
 
 class LogTruncatedError(DependencyError):
-    """The position asked for lies outside of what the log holds; nobody resets it silently."""
+    """The position asked for lies outside of what the log holds; nobody resets it silently.
+
+    `partition` is the (topic, partition) concerned, so that a reader can pause it and go on with the others.
+    """
+
+    def __init__(self, message: str, partition: tuple[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.partition = partition

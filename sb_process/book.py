@@ -1,0 +1,351 @@
+"""The book: how one message changes one event. Pure; the rules are DESIGN.md's "The fold", sentence by sentence.
+
+The rule: outcome, `rev` and content are a function of the event, the message and the partition's producers, of nothing else.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from sb_core import messages as m
+from sb_core import odds
+from sb_core.errors import ContractError, FeedError
+from sb_core.shown import StatusChange
+from sb_process import render, settle, stops
+from sb_process.draft import OUTCOMES_MAX, Draft, Outcome, Rules
+from sb_process.render import RenderedChanges, RenderedUpdate
+from sb_process.state import (
+    IDS_MAX,
+    UNKNOWN,
+    EventState,
+    Fold,
+    Listed,
+    MarketId,
+    MarketState,
+    OutcomeState,
+    advance,
+    encoder,
+    stands,
+)
+
+
+class Applied(Struct, frozen=True):
+    """What a message came to: the event after it, the markets to store, and the update where it made a `rev`."""
+
+    outcome: Outcome
+    fold: Fold
+    touched: frozenset[MarketId] = frozenset()
+    update: RenderedUpdate | None = None
+    fixture_applied: bool = False
+
+
+def new_fold(event: str, rules: Rules) -> Fold:
+    """Return an event that nobody has named yet, at rev 0."""
+    head = EventState(event=event, provider=event.partition(":")[0], sport=rules.sport, lineage=rules.lineage)
+    return Fold(head=head)
+
+
+def apply(fold: Fold, message: m.AnyMessage, at: int, rules: Rules) -> Applied:
+    """Apply one message from offset `at` of the event's partition.
+
+    Raises FeedError where the message breaks a limit that only the event knows; nothing has changed then.
+    """
+    if message.id in fold.ids:
+        return Applied("duplicate", fold)
+    handler = _HANDLERS.get(type(message))
+    if handler is None:
+        raise ContractError(f"no rule for messages of type {m.type_of(message)}")
+    draft = Draft(fold, message, rules)
+    handler(draft, message)
+    if not isinstance(message, m.Hold | m.Release) and any(verdict is None for verdict in draft.verdicts):
+        draft.listed()
+    draft.show()
+    outcome = draft.outcome
+    if outcome in {"duplicate", "stale"}:
+        return Applied(outcome, fold)
+    ids = (*fold.ids[-(IDS_MAX - 1) :], message.id)
+    return _finish(draft, outcome, ids, message, at)
+
+
+def apply_producer(fold: Fold, record: m.Producer, at: int, rules: Rules) -> Applied:
+    """Apply a producer's change of state to an event that lists it; `rules.views` holds the new state already."""
+    draft = Draft(fold, record, rules)
+    key = record.producer_key
+    view = rules.views.get(key, UNKNOWN)
+    shown = Listed(key=key, state=view.state, since=view.since, reason=view.reason)
+    draft.head.producers = tuple(shown if each.key == key else each for each in draft.head.producers)
+    draft.fields.add("producers")
+    draft.reshow = True
+    draft.show()
+    return _finish(draft, "applied", fold.ids, record, at)
+
+
+def _finish(draft: Draft, outcome: Outcome, ids: tuple[str, ...], message: m.Message, at: int) -> Applied:
+    before = draft.before
+    markets = {**before.markets, **draft.changed} if draft.changed else before.markets
+    touched = frozenset(draft.changed)
+    fixture_applied = isinstance(message, m.Fixture) and bool(draft.fields & {"competition", "competitors"})
+    if outcome == "unchanged":
+        fold = Fold(head=draft.head, markets=markets, ids=ids, digest=before.digest, rendered=before.rendered)
+        return Applied(outcome, fold, touched)
+    head = draft.head
+    head.rev += 1
+    head.lineage = draft.rules.lineage
+    head.ts = message.ts
+    head.updated = message.received
+    if isinstance(message, m.Odds):
+        # a market's `ts` moves with every change that odds make, so readers get the whole market
+        draft.content |= draft.moved
+        for key in draft.content:
+            draft.changed[key].ts = message.ts
+    rendered = {key: value for key, value in before.rendered.items() if key not in touched}
+    changes = _changes(draft, rendered)
+    digest = _digest(before.digest, draft)
+    fold = Fold(head=head, markets=markets, ids=ids, digest=digest, rendered=rendered)
+    update = RenderedUpdate(
+        event=head.event,
+        sport=head.sport,
+        lineage=head.lineage,
+        prev=head.rev - 1,
+        rev=head.rev,
+        ts=head.ts,
+        updated=head.updated,
+        changes=changes,
+        trace=message.trace,
+        received=message.received,
+        cause=message.id,
+        cause_type=m.type_of(message),
+        at=at,
+        digest=digest,
+    )
+    return Applied(outcome, fold, touched, update, fixture_applied)
+
+
+def _digest(before: str, draft: Draft) -> str:
+    """Chain the state after this change to all that went before; the last ids stay out, as redeliveries may differ."""
+    state = blake2b(before.encode(), digest_size=8)
+    state.update(encoder.encode(draft.head))
+    for key in sorted(draft.changed):
+        state.update(encoder.encode(draft.changed[key]))
+    return state.hexdigest()
+
+
+_HEADER_FIELDS: Final = ("name", "start", "status", "competition", "competitors", "replaces", "replaced_by")
+
+
+def _changes(draft: Draft, rendered: dict[MarketId, bytes]) -> RenderedChanges:
+    head = draft.head
+    event: dict[str, Any] = {}
+    names = ("provider", "sport", *_HEADER_FIELDS, "producers", "holds") if draft.created else sorted(draft.fields)
+    for name in names:
+        if name == "producers":
+            event[name] = render.producers(head)
+        elif name == "holds":
+            event[name] = render.holds(head)
+        else:
+            event[name] = getattr(head, name)
+    whole: list[Raw] = []
+    statuses: list[StatusChange] = []
+    for key in sorted(draft.content | draft.moved):
+        state = draft.changed[key]
+        if key in draft.content:
+            shown = rendered[key] = render.market(state, draft.rules.kinds.get(key[0]))
+            whole.append(Raw(shown))
+        else:
+            statuses.append(StatusChange(market=state.market, line=state.line, status=state.shown, open=state.open))
+    return RenderedChanges(
+        event=event, score=head.score if draft.score_changed else None, markets=whole, statuses=statuses
+    )
+
+
+# Events: fixture, score, status. Each has a lane of its own; status is set from either.
+
+
+def _status(draft: Draft, status: m.EventStatus | UnsetType) -> None:
+    if isinstance(status, UnsetType):
+        return
+    head, message_id = draft.head, draft.message.id
+    verdict = stands(head.statuses, draft.producer, draft.version, message_id)
+    draft.verdicts.append(verdict)
+    if verdict is not None:
+        return
+    head.statuses = advance(head.statuses, draft.producer, draft.version, message_id)
+    if status != head.status:
+        finished = (status in m.FINISHED) != (head.status in m.FINISHED)
+        head.status = status
+        draft.fields.add("status")
+        draft.reshow = draft.reshow or finished
+
+
+def _fixture(draft: Draft, message: m.Fixture) -> None:
+    head = draft.head
+    given = {
+        name: value for name in _HEADER_FIELDS if name != "status" and (value := getattr(message, name)) is not UNSET
+    }
+    if given or message.status is UNSET:
+        verdict = stands(head.fixture, draft.producer, draft.version, message.id)
+        draft.verdicts.append(verdict)
+        if verdict is None:
+            head.fixture = advance(head.fixture, draft.producer, draft.version, message.id)
+            for name, value in given.items():
+                if value != getattr(head, name):
+                    setattr(head, name, value)
+                    draft.fields.add(name)
+    _status(draft, message.status)
+
+
+def _score(draft: Draft, message: m.ScoreChange) -> None:
+    head = draft.head
+    verdict = stands(head.scoring, draft.producer, draft.version, message.id)
+    draft.verdicts.append(verdict)
+    if verdict is None:
+        head.scoring = advance(head.scoring, draft.producer, draft.version, message.id)
+        score = m.Score(
+            home=message.home,
+            away=message.away,
+            period=message.period,
+            clock=message.clock,
+            periods=message.periods,
+            details=message.details,
+        )
+        if score != head.score:
+            head.score = score
+            draft.score_changed = True
+    _status(draft, message.status)
+
+
+# Odds: a market has an owner; the lane is per market and producer.
+
+
+def _may_own(draft: Draft, state: MarketState) -> bool:
+    owner = state.owner
+    if owner is None or owner == draft.producer or state.status == "handed_over":
+        return True
+    rules = draft.rules
+    return rules.views.get(owner, UNKNOWN).state == "down" or rules.rank(draft.producer) > rules.rank(owner)
+
+
+def _odds(draft: Draft, message: m.Odds) -> None:
+    for given in message.markets:
+        known = draft.market((given.market, given.line))
+        verdict = None
+        if known is not None:
+            verdict = stands(known.odds, draft.producer, draft.version, message.id)
+            if verdict is None and not _may_own(draft, known):
+                verdict = "stale"
+        draft.verdicts.append(verdict)
+        if verdict is None:
+            _price(draft, given, message.id)
+
+
+def _price(draft: Draft, given: m.MarketOdds, message_id: str) -> None:
+    state = draft.edit(given)
+    key = state.key
+    taken_over = state.owner != draft.producer
+    if taken_over:
+        state.owner = draft.producer
+        draft.content.add(key)
+    state.odds = advance(state.odds, draft.producer, draft.version, message_id)
+    if not isinstance(given.status, UnsetType):
+        state.status = given.status
+    elif taken_over:
+        state.status = "active"
+    if not isinstance(given.info, UnsetType) and given.info != state.info:
+        state.info = given.info
+        draft.content.add(key)
+    if isinstance(given.outcomes, UnsetType):
+        return
+    outcomes = merge(state.outcomes, given.outcomes, complete=given.complete)
+    if len(outcomes) > OUTCOMES_MAX:
+        raise FeedError("too_large", f"more than {OUTCOMES_MAX} outcomes", event=draft.head.event, market=given.market)
+    if outcomes != state.outcomes:
+        state.outcomes = outcomes
+        draft.content.add(key)
+    if given.complete != state.complete:
+        state.complete = given.complete
+        # shown only through overround and fair, which a canonical market takes from the catalogue
+        draft.content.add(key)
+
+
+def merge(
+    known: tuple[OutcomeState, ...], given: tuple[m.OutcomeOdds, ...], *, complete: bool
+) -> tuple[OutcomeState, ...]:
+    """Bring a market's outcomes up to date. With `complete`, those not given are withdrawn: inactive, without odds.
+
+    Order is the provider's when complete; else known ones keep their places and new ones follow.
+    """
+    by_id = {outcome.id: outcome for outcome in known}
+    updated = {outcome.id: _outcome(by_id.get(outcome.id), outcome) for outcome in given}
+    if not complete:
+        return tuple({**by_id, **updated}.values())
+    withdrawn = (
+        msgspec.structs.replace(outcome, active=False, odds=None, listed=False)
+        for outcome in known
+        if outcome.id not in updated
+    )
+    return (*updated.values(), *withdrawn)
+
+
+_FRESH: Final = OutcomeState(id="")
+
+
+def _outcome(known: OutcomeState | None, given: m.OutcomeOdds) -> OutcomeState:
+    old = known or _FRESH
+    active = old.active if isinstance(given.active, UnsetType) else given.active
+    if known is not None and not known.listed and isinstance(given.active, UnsetType):
+        active = True
+    price = old.odds
+    if given.odds is None:
+        price = None
+    elif not isinstance(given.odds, UnsetType):
+        price = odds.parse(given.odds) if active else _inactive_price(given.odds)
+    return OutcomeState(
+        id=given.id,
+        source=old.source if isinstance(given.source, UnsetType) else given.source,
+        name=old.name if isinstance(given.name, UnsetType) else given.name,
+        participant=old.participant if isinstance(given.participant, UnsetType) else given.participant,
+        odds=price,
+        active=active,
+        probability=old.probability if isinstance(given.probability, UnsetType) else given.probability,
+        size=old.size if isinstance(given.size, UnsetType) else given.size,
+        info=old.info if isinstance(given.info, UnsetType) else given.info,
+    )
+
+
+def _inactive_price(text: str) -> int | None:
+    scaled = odds.scaled(text)
+    return scaled if odds.ODDS_MIN <= scaled <= odds.ODDS_MAX else None
+
+
+_HANDLERS: Final[dict[type, Callable[[Draft, Any], None]]] = {
+    m.Fixture: _fixture,
+    m.ScoreChange: _score,
+    m.Odds: _odds,
+    m.BetStop: stops.bet_stop,
+    m.Hold: stops.hold,
+    m.Release: stops.release,
+    m.Settlement: settle.settlement,
+    m.SettlementRollback: settle.settlement_rollback,
+    m.Cancel: settle.cancel,
+    m.CancelRollback: settle.cancel_rollback,
+}
+
+
+def close(fold: Fold, at: int, received: int, trace: str, rules: Rules) -> Applied:
+    """Close an event of which a record could not be read, until newer odds: a floor at each owner's newest odds."""
+    record = m.BetStop(ts=fold.head.ts, id=f"unreadable:{at}", event=fold.head.event, received=received, trace=trace)
+    draft = Draft(fold, record, rules)
+    newest: dict[str, Any] = {}
+    for state in fold.markets.values():
+        if state.owner is not None:
+            version = state.odds[state.owner].version
+            newest[state.owner] = max(version, newest.get(state.owner, version))
+    for owner, version in sorted(newest.items()):
+        stops.raise_floor(draft, owner, version)
+    draft.reshow = True
+    draft.show()
+    outcome = draft.outcome
+    return _finish(draft, outcome, (*fold.ids[-(IDS_MAX - 1) :], record.id), record, at)

@@ -1,0 +1,391 @@
+"""The batch planner: a partition's records and its memory in, one transaction's effects and the new memory out. Pure.
+
+The rule: memory is not touched; the caller adopts `Plan.folds` and `Plan.state` only after the commit, and a retry
+submits the same plan. Rows are coalesced within the batch, the change log never is.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from sb_core import messages, names, shown, topics
+from sb_core.deadletter import record as dead_letter
+from sb_core.errors import FeedError
+from sb_core.messages import AnyMessage, Competitor, Player, Producer, Tick
+from sb_core.records import (
+    CacheEntry,
+    ChangeRow,
+    CompetitionRow,
+    EventRow,
+    Fetched,
+    MarketRow,
+    OutcomeRow,
+    ParticipantRow,
+    Record,
+)
+from sb_core.sports import MarketType
+from sb_process import book, render
+from sb_process.book import Applied
+from sb_process.draft import Rules
+from sb_process.state import (
+    OUTAGES_MAX,
+    REQUESTS_MAX,
+    UNKNOWN,
+    Fold,
+    MarketId,
+    Outage,
+    PartitionState,
+    ProducerView,
+    StoredHead,
+    encoder,
+)
+
+UPDATE_BYTES_MAX: Final = 900_000
+"""The largest record of an updates topic, below what brokers take by default."""
+
+
+class Decoded(Struct, frozen=True):
+    """A record with what it says, or why it can't be read."""
+
+    record: Fetched
+    message: AnyMessage | None
+    error: FeedError | None = None
+
+
+class Surroundings(Struct, frozen=True):
+    """What a partition's plan is made with, beside its records and memory. `now` in ms is for dead letters only."""
+
+    sport: str
+    topic: str
+    partition: int
+    lineage: int
+    kinds: Mapping[str, MarketType]
+    rank: Callable[[str], int]
+    now: int
+    dead_letter_bytes_max: int
+
+
+class Plan(Struct, kw_only=True):
+    """The effects of a batch."""
+
+    next_offset: int
+    state: PartitionState
+    folds: dict[str, Fold] = {}
+    counts: Counter[str]
+    events: list[EventRow] = []
+    markets: list[MarketRow] = []
+    outcomes: list[OutcomeRow] = []
+    changes: list[ChangeRow] = []
+    participants: list[ParticipantRow] = []
+    competitions: list[CompetitionRow] = []
+    listings: list[tuple[str, str]] = []
+    updates: list[Record] = []
+    cache: list[CacheEntry] = []
+    dead: list[Record] = []
+    ticked: int | None = None
+    """The newest tick of the batch, where it had one."""
+
+
+def empty(next_offset: int, state: PartitionState) -> Plan:
+    """Plan nothing: a transaction that only moves `done_offset`."""
+    return Plan(next_offset=next_offset, state=state, counts=Counter())
+
+
+def refused_by_store(decoded: Decoded, why: str) -> Decoded:
+    """Turn a record that the store refuses into a dead letter."""
+    return Decoded(decoded.record, None, FeedError("rule_store", why))
+
+
+def decode(record: Fetched) -> Decoded:
+    """Read one record of a feed topic."""
+    try:
+        message = messages.decode(record.value or b"")
+    except msgspec.ValidationError as error:
+        return Decoded(record, None, FeedError("schema", str(error)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+        return Decoded(record, None, FeedError("malformed", str(error)))
+    if isinstance(message, Producer | Tick):
+        return Decoded(record, message)
+    if not message.id or not message.event or message.event != record.key:
+        return Decoded(record, None, FeedError("schema", "a feed record needs an id and its event as key"))
+    return Decoded(record, message)
+
+
+def wanted(batch: Iterable[Decoded]) -> tuple[set[str], set[str]]:
+    """Return the events that a batch names, and the producers whose events it moves."""
+    events: set[str] = set()
+    producers: set[str] = set()
+    for each in batch:
+        if isinstance(each.message, Producer):
+            producers.add(each.message.producer_key)
+        elif not isinstance(each.message, Tick):
+            events.add(each.record.key)
+    return events, producers
+
+
+def observe(view: ProducerView, record: Producer) -> ProducerView:
+    """Return a producer as it is after its record; a record of an earlier generation says nothing any more."""
+    if record.gen < view.gen:
+        return view
+    outages = view.outages
+    requests = () if record.recovery is None else (record.recovery,)
+    if record.gen > view.gen:
+        outages = (*outages[-(OUTAGES_MAX - 1) :], Outage(record.gen, record.since, requests))
+    elif requests and outages and requests[0] not in outages[-1].requests:
+        last = outages[-1]
+        outages = (*outages[:-1], Outage(last.gen, last.since, (*last.requests[-(REQUESTS_MAX - 1) :], *requests)))
+    return ProducerView(state=record.state, gen=record.gen, since=record.since, reason=record.reason, outages=outages)
+
+
+class Planner:
+    """Applies a batch record by record, keeping what it would store."""
+
+    def __init__(
+        self,
+        state: PartitionState,
+        folds: Mapping[str, Fold],
+        listed: Mapping[str, Sequence[str]],
+        around: Surroundings,
+    ) -> None:
+        self.around = around
+        self.known = folds
+        self.listed = listed
+        self.views = dict(state.producers)
+        self.tick = state.tick
+        self.ticked = False
+        self.folds: dict[str, Fold] = {}
+        self.touched: dict[str, set[MarketId]] = {}
+        self.repriced: dict[str, set[MarketId]] = {}
+        self.fixtures: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        self.changes: list[ChangeRow] = []
+        self.updates: list[Record] = []
+        self.dead: list[Record] = []
+        self.rules = Rules(around.sport, around.lineage, around.kinds, around.rank, self.views)
+
+    def fold(self, event: str) -> Fold:
+        """Return an event as it stands within this batch."""
+        return self.folds.get(event) or self.known.get(event) or book.new_fold(event, self.rules)
+
+    def step(self, decoded: Decoded) -> None:
+        """Apply one record."""
+        message, record = decoded.message, decoded.record
+        if isinstance(message, Tick):
+            self.tick = max(self.tick, message.ts)
+            self.ticked = True
+            self.counts["system"] += 1
+        elif isinstance(message, Producer):
+            self.counts["system"] += 1
+            self._producer(message, record)
+        elif message is None:
+            self._refuse(record, decoded.error or FeedError("malformed", "no message"), None)
+        else:
+            try:
+                applied = book.apply(self.fold(message.event), message, record.offset, self.rules)
+                self._adopt(record, applied, message.received)
+                self.counts[applied.outcome] += 1
+            except FeedError as error:
+                self._refuse(record, error, message)
+
+    def _producer(self, message: Producer, record: Fetched) -> None:
+        key = message.producer_key
+        before = self.views.get(key, UNKNOWN)
+        after = observe(before, message)
+        self.views[key] = after
+        if (before.state, before.gen, before.since, before.reason) == (
+            after.state,
+            after.gen,
+            after.since,
+            after.reason,
+        ):
+            return
+        events = set(self.listed.get(key, ()))
+        events.update(name for name, fold in self.folds.items() if any(each.key == key for each in fold.head.producers))
+        for event in sorted(events):
+            applied = book.apply_producer(self.fold(event), message, record.offset, self.rules)
+            self._adopt(record, applied, message.received)
+
+    def _adopt(self, record: Fetched, applied: Applied, received: int) -> None:
+        if applied.outcome in {"stale", "duplicate"}:
+            return
+        event = applied.fold.head.event
+        update = applied.update
+        if update is not None:
+            body = render.encode(update)
+            if len(body) > UPDATE_BYTES_MAX:
+                raise FeedError("too_large", f"an update of {len(body)} bytes", event=event)
+            self.changes.append(
+                ChangeRow(
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    event=event,
+                    lineage=update.lineage,
+                    rev=update.rev,
+                    ts=update.ts,
+                    updated=update.updated,
+                    type=update.cause_type,
+                    update=body,
+                )
+            )
+            self.updates.append(update_record(self.around.sport, record.partition, event, body, received))
+            self.counts["changes"] += 1
+            self.repriced.setdefault(event, set()).update(applied.touched)
+            if applied.fixture_applied:
+                self.fixtures[event] = update.ts
+        self.folds[event] = applied.fold
+        self.touched.setdefault(event, set()).update(applied.touched)
+
+    def _refuse(self, record: Fetched, error: FeedError, message: AnyMessage | None) -> None:
+        around = self.around
+        self.counts[f"dead_lettered:{error.code}"] += 1
+        self.dead.append(
+            dead_letter(
+                code=error.code,
+                message=error.message,
+                stage="process",
+                provider=message.provider if message else record.key.partition(":")[0],
+                source=f"{record.topic}/{record.partition}/{record.offset}",
+                raw=record.value or b"",
+                received=message.received if message else record.ts,
+                now=around.now,
+                trace=message.trace if message else "",
+                bytes_max=around.dead_letter_bytes_max,
+            )
+        )
+        fold = self.fold(record.key)
+        if fold.head.rev:
+            received = message.received if message else record.ts
+            closed = book.close(fold, record.offset, received, message.trace if message else "", self.rules)
+            self._adopt(record, closed, received)
+
+    def plan(self, next_offset: int) -> Plan:
+        """Return everything the batch does."""
+        plan = Plan(
+            next_offset=next_offset,
+            state=PartitionState(producers=self.views, tick=self.tick),
+            folds=self.folds,
+            counts=self.counts,
+            changes=self.changes,
+            updates=self.updates,
+            dead=self.dead,
+            ticked=self.tick if self.ticked else None,
+        )
+        for event, fold in self.folds.items():
+            self._rows(plan, event, fold)
+        return plan
+
+    def _rows(self, plan: Plan, event: str, fold: Fold) -> None:
+        head = fold.head
+        shown_header = render.encode(render.header(head))
+        plan.events.append(_event_row(self.around, fold, shown_header))
+        repriced = self.repriced.get(event, ())
+        for key in self.touched[event]:
+            state = fold.markets[key]
+            json = fold.rendered.get(key)
+            if json is None:
+                json = fold.rendered[key] = render.market(state, self.around.kinds.get(key[0]))
+            plan.markets.append(
+                MarketRow(
+                    event=event,
+                    market=state.market,
+                    line=state.line,
+                    status=state.shown,
+                    open=state.open,
+                    producer=state.owner,
+                    ts=state.ts,
+                    shown=json,
+                    state=encoder.encode(state),
+                )
+            )
+            if key in repriced:
+                results = state.settled.results if state.settled else {}
+                plan.outcomes.extend(
+                    OutcomeRow(
+                        event=event,
+                        market=state.market,
+                        line=state.line,
+                        outcome=each.id,
+                        name=each.name,
+                        odds=each.odds,
+                        active=each.active,
+                        result=results[each.id][0] if each.id in results else None,
+                    )
+                    for each in state.outcomes
+                )
+        known = self.known.get(event)
+        listed_before = {each.key for each in known.head.producers} if known else set()
+        plan.listings.extend((each.key, event) for each in head.producers if each.key not in listed_before)
+        if event in self.fixtures:
+            _people(plan, fold, self.fixtures[event])
+        if known is None or known.head.rev != head.rev:
+            value = render.snapshot(shown_header, render.rendered(fold, self.around.kinds))
+            plan.cache.append(CacheEntry(event, 0, head.lineage, head.rev, value))
+
+
+def update_record(sport: str, partition: int, event: str, body: bytes, ts: int) -> Record:
+    """Make the record of one update; it goes to the partition that its event's feed has."""
+    return Record(topic=topics.updates(sport), key=event, value=body, ts=ts, partition=partition)
+
+
+def tick_record(sport: str, partition: int, ts: int) -> Record:
+    """Pass a tick on to the updates partition."""
+    body = shown.encoder.encode(shown.UpdateTick(ts=ts))
+    return Record(topic=topics.updates(sport), key="tick", value=body, ts=ts, partition=partition)
+
+
+def _event_row(around: Surroundings, fold: Fold, shown_header: bytes) -> EventRow:
+    head = fold.head
+    words = [head.name or "", *(each.name or "" for each in head.competitors)]
+    return EventRow(
+        event=head.event,
+        topic=around.topic,
+        partition=around.partition,
+        sport=head.sport,
+        lineage=head.lineage,
+        rev=head.rev,
+        name=head.name,
+        start=head.start,
+        status=head.status,
+        competition=head.competition.id if head.competition else None,
+        ts=head.ts,
+        updated=head.updated,
+        search=names.fold(" ".join(words)),
+        shown=shown_header,
+        state=encoder.encode(StoredHead(head=head, ids=fold.ids, digest=fold.digest)),
+    )
+
+
+def _people(plan: Plan, fold: Fold, ts: int) -> None:
+    """Note the competition, competitors and players of an event; the store keeps the newest by (ts, event)."""
+    head = fold.head
+    for competitor in head.competitors:
+        people: tuple[Competitor | Player, ...] = (competitor, *competitor.players)
+        for person in people:
+            if person.name is not None:
+                plan.participants.append(
+                    ParticipantRow(person.id, head.sport, person.name, names.fold(person.name), ts, head.event)
+                )
+    competition = head.competition
+    if competition is not None:
+        search = names.fold(f"{competition.name or ''} {competition.category or ''}")
+        plan.competitions.append(
+            CompetitionRow(competition.id, head.sport, competition.name, competition.category, search, ts, head.event)
+        )
+
+
+def plan_batch(
+    batch: Sequence[Decoded],
+    state: PartitionState,
+    folds: Mapping[str, Fold],
+    listed: Mapping[str, Sequence[str]],
+    around: Surroundings,
+) -> Plan:
+    """Plan a batch of one partition; `folds` holds every event that `wanted` named and the store knows."""
+    planner = Planner(state, folds, listed, around)
+    for each in batch:
+        planner.step(each)
+    return planner.plan(batch[-1].record.offset + 1)

@@ -1,0 +1,114 @@
+"""What follows a commit: cache, then updates topic, in order, while the next batches are already being planned.
+
+The rule: a partition's updates are appended in the order of their `rev`s; what was acknowledged is reported back, so
+that the next transaction can say so (`done_offset`). A cache that fails never holds an update up.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sb_core.errors import DependencyError
+from sb_core.ports import Cache, Log
+from sb_core.records import CacheEntry, Record
+from sb_core.telemetry import Telemetry
+
+BACKOFF_S_MIN = 0.05
+BACKOFF_S_MAX = 2.0
+
+
+class Published(Struct, frozen=True):
+    """One partition's share of a cycle: what to put and append, and up to where that makes the partition done."""
+
+    partition: int
+    epoch: int
+    cache_generation: int
+    upto: int
+    changes: int
+    cache: list[CacheEntry]
+    updates: list[Record]
+
+
+def backoff_s(attempt: int, draw: float) -> float:
+    """Return how long to wait before a retry: exponential with full jitter; `draw` is in [0, 1)."""
+    return BACKOFF_S_MIN + draw * min(BACKOFF_S_MAX, BACKOFF_S_MIN * math.pow(2, min(attempt, 10)))
+
+
+class Publisher:
+    """Takes cycles in order through a bounded channel; `done` is called with each share that was acknowledged."""
+
+    def __init__(  # what it works with, each by name
+        self,
+        *,
+        log: Log,
+        cache: Cache,
+        telemetry: Telemetry,
+        overlap_max: int,
+        done: Callable[[Published], None],
+        cache_failed: Callable[[int], Any],
+        draw: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._cache = cache
+        self._telemetry = telemetry
+        self._done = done
+        self._cache_failed = cache_failed
+        self._draw = draw
+        self._send: MemoryObjectSendStream[list[Published]]
+        self._receive: MemoryObjectReceiveStream[list[Published]]
+        self._send, self._receive = anyio.create_memory_object_stream[list[Published]](overlap_max)
+        self._retries = telemetry.counter("publish_retries_total", "Appends of updates that were tried again.")
+        self._cache_skipped = telemetry.counter("cache_skipped_total", "Cache puts left out because the cache failed.")
+        self._full = telemetry.counter("overlap_full_total", "Cycles that waited because publishing was behind.")
+
+    async def submit(self, cycle: list[Published]) -> None:
+        """Hand over a committed cycle; waits while `overlap_max` cycles are under way."""
+        try:
+            self._send.send_nowait(cycle)
+        except anyio.WouldBlock:
+            self._full.inc()
+            await self._send.send(cycle)
+
+    def finish(self) -> None:
+        """Take no more; `run` ends when what was submitted is published."""
+        self._send.close()
+
+    async def run(self) -> None:
+        """Publish until `finish`."""
+        async with self._receive:
+            async for cycle in self._receive:
+                await self._publish(cycle)
+
+    async def _publish(self, cycle: list[Published]) -> None:
+        await self._put(cycle)
+        records = [record for share in cycle for record in share.updates]
+        attempt = 0
+        while records:
+            try:
+                await self._log.append(records)
+                break
+            except DependencyError as error:
+                # an unknown outcome is appended again: readers drop what they have seen
+                attempt += 1
+                self._retries.inc()
+                self._telemetry.warn("append_failed", what="updates", attempt=attempt, error=str(error))
+                await anyio.sleep(backoff_s(attempt, self._draw()))
+        for share in cycle:
+            self._done(share)
+
+    async def _put(self, cycle: list[Published]) -> None:
+        for share in cycle:
+            if not share.cache:
+                continue
+            entries = [replace(entry, generation=share.cache_generation) for entry in share.cache]
+            try:
+                await self._cache.put(entries)
+            except DependencyError as error:
+                self._cache_skipped.inc(len(entries))
+                self._telemetry.warn("cache_failed", partition=share.partition, error=str(error))
+                await self._cache_failed(share.partition)

@@ -1,0 +1,106 @@
+"""One sport's processor as a service: the loop, and the operational answers on its port.
+
+The rule: ready means that every partition assigned is being processed; one that stopped itself says why.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import anyio
+from anyio.abc import TaskStatus
+
+from sb_core import topics
+from sb_core.auth import Keys
+from sb_core.ops import Ops, account
+from sb_core.runtime import Context
+from sb_core.serving import serve_http
+from sb_core.web import make_app
+from sb_process.processor import Processor
+
+READY_POLL_S = 0.2
+
+
+class ProcessService:
+    """Processes one sport on port 4101 to 4104."""
+
+    def __init__(self, context: Context, sport: str) -> None:
+        self.sport = sport
+        self.name = f"data-processing-{sport}"
+        self.context = context
+        self.ops = Ops(self.name, context.telemetry, context.clock)
+        self.ops.check("log", context.log.ping)
+        self.ops.check("store", context.store.ping)
+        self.ops.check("cache", context.cache.ping)
+        self.ops.account_from(self.account)
+        self.processor = Processor(context, sport)
+
+    def __repr__(self) -> str:
+        return f"<ProcessService {self.processor!r}>"
+
+    async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop`: not ready, batch finished, updates published, positions stored, port closed."""
+        settings = self.context.settings
+        app = make_app(self.name, self.ops, Keys.parse(settings.api_keys))
+        closed = anyio.Event()
+        async with anyio.create_task_group() as group:
+            serve = partial(
+                serve_http,
+                app,
+                bind=settings.bind,
+                port=settings.port(self.name),
+                stop=closed,
+                body_bytes_max=settings.ingest_body_bytes_max,
+                telemetry=self.context.telemetry,
+            )
+            await group.start(serve)
+            task_status.started()
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(self._watch)
+                await self.processor.run(stop)
+                watching.cancel_scope.cancel()
+            self.ops.not_ready("stopping")
+            closed.set()
+
+    async def _watch(self) -> None:
+        """Keep readiness in step with the processor."""
+        while True:
+            stopped = self.processor.stopped
+            if stopped:
+                self.ops.not_ready("; ".join(f"partition {number}: {why}" for number, why in sorted(stopped.items())))
+            elif self.processor.assigned:
+                self.ops.ready()
+            else:
+                self.ops.not_ready("waiting for partitions")
+            await anyio.sleep(READY_POLL_S)
+
+    async def account(self) -> Mapping[str, object]:
+        """Return this sport's part of the account; `pending` are units in the feed topic that nobody processed yet."""
+        return await read_account(self.context, (self.sport,))
+
+
+async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, object]:
+    """Return the processors' part of the account for some sports.
+
+    Records that the system writes itself are no units, so what the ends are ahead of the positions is corrected by
+    those: appended less seen.
+    """
+    feeds = [topics.feed(sport) for sport in sports]
+    counts = await context.store.account(feeds)
+    positions = {(each.topic, each.partition): each.next_offset for each in await context.store.positions(feeds)}
+    ends = await context.admin.ends(feeds)
+    written = await context.log.account()
+    ahead = sum(end - positions.get(place, 0) for place, end in ends.items())
+    system = sum(written.get(f"system:{sport}", 0) for sport in sports) - counts.get("system", 0)
+    dead = {
+        name.partition(":")[2]: count for name, count in counts.items() if name.startswith("dead_lettered:") and count
+    }
+    return account(
+        applied=counts.get("applied", 0),
+        unchanged=counts.get("unchanged", 0),
+        stale=counts.get("stale", 0),
+        duplicate=counts.get("duplicate", 0),
+        dead_lettered=dead,
+        pending=ahead - system,
+        changes=counts.get("changes", 0),
+        updates_published=counts.get("updates_published", 0),
+    )

@@ -1,0 +1,107 @@
+"""Stops and holds: what closes markets beside their odds.
+
+The rule: a stop is a floor that only rises, on everything, a group or a market, seen or not; an operator's hold wins
+over all odds until it is released.
+"""
+
+from copy import copy
+from typing import Final
+
+from sb_core.messages import BetStop, Hold, MarketRef, Release
+from sb_core.shown import ShownHold
+from sb_process.draft import Draft, target
+from sb_process.state import Floor, Floors, HoldState, Version, advance, stands
+
+EVERYTHING: Final = "all"
+"""The group that covers every market, known groups or not."""
+
+
+def bet_stop(draft: Draft, message: BetStop) -> None:
+    """Raise the floors that a stop names; stale where all of them stand higher."""
+    floors = copy(draft.head.stops.get(draft.producer) or Floors())
+    floor = Floor(draft.version, message.status)
+    groups = message.groups
+    if message.markets is not None:
+        for ref in message.markets:
+            name = target((ref.market, ref.line))
+            risen = _risen(floors.markets.get(name), floor)
+            draft.verdicts.append(None if risen else "stale")
+            if risen is not None:
+                draft.edit(ref)
+                floors.markets = {**floors.markets, name: risen}
+    elif groups and EVERYTHING not in groups:
+        for group in groups:
+            risen = _risen(floors.groups.get(group), floor)
+            draft.verdicts.append(None if risen else "stale")
+            if risen is not None:
+                floors.groups = {**floors.groups, group: risen}
+    else:
+        risen = _risen(floors.everything, floor)
+        draft.verdicts.append(None if risen else "stale")
+        floors.everything = risen or floors.everything
+    if any(verdict is None for verdict in draft.verdicts):
+        draft.head.stops = {**draft.head.stops, draft.producer: floors}
+        draft.reshow = True
+
+
+def raise_floor(draft: Draft, producer: str, version: Version) -> None:
+    """Raise a producer's floor under everything, as a stop of that version would."""
+    floors = copy(draft.head.stops.get(producer) or Floors())
+    floors.everything = _risen(floors.everything, Floor(version, "suspended")) or floors.everything
+    draft.head.stops = {**draft.head.stops, producer: floors}
+
+
+def _risen(standing: Floor | None, floor: Floor) -> Floor | None:
+    """Return the floor after a stop, or None where it is below what stands. At equal versions the more closed stays."""
+    if standing is None or floor.version > standing.version:
+        return floor
+    if floor.version < standing.version:
+        return None
+    return standing if standing.status == "inactive" else floor
+
+
+def hold(draft: Draft, message: Hold) -> None:
+    """Hold the event or the markets named."""
+    for name, ref in _targets(message.markets):
+        shown = ShownHold(
+            market=None if ref is None else ref.market,
+            line=None if ref is None else ref.line,
+            reason=message.reason,
+            by=message.by,
+            ts=message.ts,
+        )
+        _set(draft, name, ref, shown)
+
+
+def release(draft: Draft, message: Release) -> None:
+    """Release the event or the markets named; each target has a lane of its own."""
+    for name, ref in _targets(message.markets):
+        _set(draft, name, ref, None)
+
+
+def _targets(markets: tuple[MarketRef, ...] | None) -> list[tuple[str, MarketRef | None]]:
+    if markets is None:
+        return [("", None)]
+    return [(target((ref.market, ref.line)), ref) for ref in markets]
+
+
+def _set(draft: Draft, name: str, ref: MarketRef | None, shown: ShownHold | None) -> None:
+    head = draft.head
+    known = head.holds.get(name) or HoldState({})
+    verdict = stands(known.lane, draft.producer, draft.version, draft.message.id)
+    draft.verdicts.append(verdict)
+    if verdict is not None:
+        return
+    lane = advance(known.lane, draft.producer, draft.version, draft.message.id)
+    head.holds = {**head.holds, name: HoldState(lane, shown)}
+    if ref is not None:
+        draft.edit(ref)
+    else:
+        draft.reshow = True
+    if (shown is None) != (known.hold is None) or (shown and known.hold and _differs(shown, known.hold)):
+        draft.fields.add("holds")
+
+
+def _differs(one: ShownHold, other: ShownHold) -> bool:
+    """Compare holds as shown, beside their `ts`."""
+    return (one.reason, one.by) != (other.reason, other.by)
