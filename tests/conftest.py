@@ -1,0 +1,39 @@
+"""Fixtures that every folder of tests may use."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import trio
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_DEADLINE_S = 30.0
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def feeds() -> Path:
+    """The folder of recorded feeds; without it a test is skipped, but not where CI=true says that it must be there."""
+    path = Path(os.environ.get("SB_TEST_FEEDS", ROOT.parent / "shared" / "feeds"))
+    if not path.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the recorded feeds are not at {path} (SB_TEST_FEEDS)")
+        pytest.skip(f"no recorded feeds at {path} (SB_TEST_FEEDS)")
+    return path
+
+
+@pytest.fixture
+def run() -> Callable[..., T]:
+    """Run an async function with its arguments under Trio, within a deadline (`deadline_s=`), and return its result."""
+
+    def run_within(function: Callable[..., Awaitable[T]], *args: object, deadline_s: float = RUN_DEADLINE_S) -> T:
+        async def main() -> T:
+            with trio.fail_after(deadline_s):
+                return await function(*args)
+
+        return trio.run(main)
+
+    return run_within
