@@ -5,6 +5,7 @@ round as each docstring says; `parse_format` goes back where the format is exact
 """
 
 import re
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -123,7 +124,7 @@ def indonesian(odds: int) -> str:
     return _two_decimals(net if net >= 1 else -1 / net)
 
 
-FORMATS: Final = {
+FORMATS: Final[Mapping[str, Callable[[int], str]]] = {
     "decimal": text,
     "american": american,
     "fractional": fractional,
