@@ -8,7 +8,7 @@ from typing import Final
 
 _LETTERS: Final = str.maketrans(
     {
-        "ı": "i",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
         "ł": "l",
         "ø": "o",
         "đ": "d",
@@ -24,7 +24,7 @@ _LETTERS: Final = str.maketrans(
         "ə": "e",
         "ß": "ss",
         "'": "",
-        "ʼ": "",
+        "\N{MODIFIER LETTER APOSTROPHE}": "",
         "\N{RIGHT SINGLE QUOTATION MARK}": "",
         "\N{LEFT SINGLE QUOTATION MARK}": "",
     }

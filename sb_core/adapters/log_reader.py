@@ -23,11 +23,20 @@ class Source(Protocol):
 
     poll_s: float | None
 
-    def bounds(self, partition: TopicPartition) -> tuple[int, int]: ...
-    def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]: ...
-    def poll(self, topics: Sequence[str]) -> None: ...
-    async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None: ...
-    def detach(self, reader: "LogReader") -> None: ...
+    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return (oldest kept offset, end)."""
+
+    def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]:
+        """Return records from `offset` on, at least one if there is one. Raises LogTruncatedError."""
+
+    def poll(self, topics: Sequence[str]) -> None:
+        """Look whether another process has appended."""
+
+    async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Keep a group's offsets."""
+
+    def detach(self, reader: "LogReader") -> None:
+        """Forget a reader."""
 
 
 class LogReader:
@@ -76,6 +85,10 @@ class LogReader:
         if partition in self.member.told:
             self._positions[partition] = offset
 
+    def pause(self, partition: TopicPartition) -> None:
+        """Give nothing of the partition until it is sought again."""
+        self._positions.pop(partition, None)
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the group's offsets. Raises FencedError when a partition is not this member's any more."""
         if self.group is None:
@@ -113,7 +126,9 @@ class LogReader:
             if not start <= position <= end:
                 if records:
                     break  # give what there is first
-                raise LogTruncatedError(f"{partition[0]}/{partition[1]}: {position} is outside of {start}..{end}")
+                raise LogTruncatedError(
+                    f"{partition[0]}/{partition[1]}: {position} is outside of {start}..{end}", partition
+                )
             if position == end:
                 continue
             found = self._source.fetch(partition, position, records_max - len(records), bytes_left)

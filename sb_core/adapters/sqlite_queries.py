@@ -139,7 +139,8 @@ def event(connection: sqlite3.Connection, key: str) -> ShownEvent | None:
         markets = connection.execute(
             "SELECT CAST(shown AS BLOB) FROM markets WHERE event = ? ORDER BY market, line", (key,)
         ).fetchall()
-    return ShownEvent(*row, markets=tuple(market for (market,) in markets))
+    found, lineage, rev, header = row
+    return ShownEvent(found, lineage, rev, header, tuple(market for (market,) in markets))
 
 
 def events(connection: sqlite3.Connection, query: EventQuery) -> Sequence[bytes]:
