@@ -64,9 +64,12 @@ def apply(fold: Fold, message: m.AnyMessage, at: int, rules: Rules) -> Applied:
         draft.listed()
     draft.show()
     outcome = draft.outcome
-    if outcome in {"duplicate", "stale"}:
+    if outcome == "duplicate":
         return Applied(outcome, fold)
     ids = (*fold.ids[-(IDS_MAX - 1) :], message.id)
+    if outcome == "stale":
+        # known all the same: sent again after its market lost its owner, it must not apply then
+        return Applied(outcome, msgspec.structs.replace(fold, ids=ids))
     return _finish(draft, outcome, ids, message, at)
 
 

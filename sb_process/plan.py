@@ -32,6 +32,7 @@ from sb_process.book import Applied
 from sb_process.draft import Rules
 from sb_process.state import (
     OUTAGES_MAX,
+    PRODUCER_IDS_MAX,
     REQUESTS_MAX,
     UNKNOWN,
     Fold,
@@ -127,17 +128,20 @@ def wanted(batch: Iterable[Decoded]) -> tuple[set[str], set[str]]:
 
 
 def observe(view: ProducerView, record: Producer) -> ProducerView:
-    """Return a producer as it is after its record; a record of an earlier generation says nothing any more."""
-    if record.gen < view.gen:
+    """Return a producer as it is after its record; one seen before or of an earlier generation says nothing."""
+    if record.gen < view.gen or record.id in view.ids:
         return view
     outages = view.outages
+    ids = (*view.ids[-(PRODUCER_IDS_MAX - 1) :], record.id)
     requests = () if record.recovery is None else (record.recovery,)
     if record.gen > view.gen:
         outages = (*outages[-(OUTAGES_MAX - 1) :], Outage(record.gen, record.since, requests))
     elif requests and outages and requests[0] not in outages[-1].requests:
         last = outages[-1]
         outages = (*outages[:-1], Outage(last.gen, last.since, (*last.requests[-(REQUESTS_MAX - 1) :], *requests)))
-    return ProducerView(state=record.state, gen=record.gen, since=record.since, reason=record.reason, outages=outages)
+    return ProducerView(
+        state=record.state, gen=record.gen, since=record.since, reason=record.reason, outages=outages, ids=ids
+    )
 
 
 class Planner:
@@ -209,7 +213,7 @@ class Planner:
             self._adopt(record, applied, message.received)
 
     def _adopt(self, record: Fetched, applied: Applied, received: int) -> None:
-        if applied.outcome in {"stale", "duplicate"}:
+        if applied.outcome == "duplicate":
             return
         event = applied.fold.head.event
         update = applied.update

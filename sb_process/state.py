@@ -33,6 +33,8 @@ IDS_MAX: Final = 64
 """How many of an event's last message ids are kept, and how many at one standing version."""
 OUTAGES_MAX: Final = 32
 """How many outages of a producer a partition remembers."""
+PRODUCER_IDS_MAX: Final = 8
+"""How many of a producer's last records a partition knows by id."""
 REQUESTS_MAX: Final = 4
 """How many recovery requests count as answers to one outage."""
 CANCELS_MAX: Final = 32
@@ -190,6 +192,8 @@ class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: int | None = None
     reason: str | None = None
     outages: tuple[Outage, ...] = ()
+    ids: tuple[str, ...] = ()
+    """The last records seen of it, so that one appended twice counts once."""
 
 
 class PartitionState(Struct, kw_only=True, omit_defaults=True):

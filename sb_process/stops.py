@@ -93,15 +93,20 @@ def _set(draft: Draft, name: str, ref: MarketRef | None, shown: ShownHold | None
     if verdict is not None:
         return
     lane = advance(known.lane, draft.producer, draft.version, draft.message.id)
+    if _same(shown, known.hold):
+        # said again: it stays as it was shown, `ts` included
+        shown = known.hold
+    else:
+        draft.fields.add("holds")
     head.holds = {**head.holds, name: HoldState(lane, shown)}
     if ref is not None:
         draft.edit(ref)
     else:
         draft.reshow = True
-    if (shown is None) != (known.hold is None) or (shown and known.hold and _differs(shown, known.hold)):
-        draft.fields.add("holds")
 
 
-def _differs(one: ShownHold, other: ShownHold) -> bool:
+def _same(one: ShownHold | None, other: ShownHold | None) -> bool:
     """Compare holds as shown, beside their `ts`."""
-    return (one.reason, one.by) != (other.reason, other.by)
+    if one is None or other is None:
+        return one is other
+    return (one.reason, one.by) == (other.reason, other.by)
