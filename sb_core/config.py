@@ -11,8 +11,8 @@ precedence = ["uof", "betfair"]
 markets = ["1x2", "total"]       # left out: all
 
 [sports.football.rules]
-overround = false                # off
-odds_jump = "2.5"                # on, with a limit of its own
+clock = false                    # off
+markets_max = 400                # on, with a limit of its own
 
 [[steps]]
 name = "drop_friendlies"         # an entry point of the group sb.steps
@@ -30,6 +30,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from sb_core import sports as catalogue
 from sb_core.errors import FeedError
 from sb_core.messages import AnyMessage
 from sb_core.topics import SPORTS
@@ -127,13 +128,13 @@ def parse(document: Mapping[str, Any]) -> PipelineConfig:
     _known(providers, "providers", ("precedence",))
     precedence = _names(providers.get("precedence", []), "providers.precedence")
     return PipelineConfig(
-        {name: _sport(_table(value, f"sports.{name}"), f"sports.{name}") for name, value in sports.items()},
+        {name: _sport(name, _table(value, f"sports.{name}"), f"sports.{name}") for name, value in sports.items()},
         precedence,
         _steps(document.get("steps", [])),
     )
 
 
-def _sport(table: Mapping[str, Any], where: str) -> SportConfig:
+def _sport(sport: str, table: Mapping[str, Any], where: str) -> SportConfig:
     _known(table, where, ("markets", "rules"))
     markets = frozenset(_names(table["markets"], f"{where}.markets")) if "markets" in table else None
     rules = _table(table.get("rules", {}), f"{where}.rules")
@@ -142,6 +143,10 @@ def _sport(table: Mapping[str, Any], where: str) -> SportConfig:
             raise ConfigError(f'{where}.rules.{name} is a binary fraction: write it as a string ("{value}")')
         if not isinstance(value, RuleValue):
             raise ConfigError(f"{where}.rules.{name} must be true, false, a number or a decimal string")
+    try:
+        catalogue.rules_for(catalogue.get(sport), rules, markets)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
     return SportConfig(markets, dict(rules))
 
 

@@ -57,7 +57,7 @@ def http_limits(settings: Settings) -> HttpLimits:
     )
 
 
-async def serve_asgi(
+async def serve_http(
     app: AsgiApp,
     *,
     bind: str,

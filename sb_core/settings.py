@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from sb_core.auth import Keys
+from sb_core.topics import SPORTS
 
 PREFIX: Final = "SB_"
 PORTS: Final[Mapping[str, int]] = {
@@ -24,10 +25,7 @@ PORTS: Final[Mapping[str, int]] = {
     "data-distribution": 4002,
     "data-distribution-stream": 4003,
     "feed-generator": 4004,
-    "data-processing-football": 4101,
-    "data-processing-basketball": 4102,
-    "data-processing-tennis": 4103,
-    "data-processing-hockey": 4104,
+    **{f"data-processing-{sport}": 4101 + index for index, sport in enumerate(SPORTS)},
 }
 """Where each service listens, before SB_PORT_OFFSET."""
 

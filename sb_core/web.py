@@ -6,7 +6,7 @@ and none says more about our inside than a code. `serve_http` serves such an app
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
@@ -14,12 +14,12 @@ from quart import Response, current_app, has_request_context, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from sb_core import serving
 from sb_core.auth import Keys, bearer
 from sb_core.errors import DependencyError, FeedError, UnknownOutcomeError
-from sb_core.guard import AsgiApp
 from sb_core.ops import OPEN_PATHS, PATHS, Ops, OpsAnswer, problem_answer
-from sb_core.serving import HttpLimits, http_limits, serve_asgi
-from sb_core.telemetry import error_fields
+from sb_core.serving import HttpLimits, http_limits
+from sb_core.telemetry import Telemetry, error_fields
 
 __all__ = ["HttpLimits", "http_limits", "make_app", "problem", "require", "respond", "serve_http"]
 
@@ -93,20 +93,21 @@ async def serve_http(
     stop: anyio.Event,
     body_bytes_max: int,
     limits: HttpLimits | None = None,
+    telemetry: Telemetry | None = None,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve an application of `make_app` until `stop`; started once its port listens. See serving.serve_asgi.
+    """Serve an application of `make_app` until `stop`; started once its port listens. See serving.serve_http.
 
     `limits` come from `http_limits(settings)`. Raises SettingsError when the port can't be had.
     """
     ops: Ops = app.config[_OPS]
-    await serve_asgi(
-        cast("AsgiApp", app),
+    await serving.serve_http(
+        app,
         bind=bind,
         port=port,
         stop=stop,
         body_bytes_max=body_bytes_max,
-        telemetry=ops.telemetry,
+        telemetry=telemetry or ops.telemetry,
         limits=limits,
         task_status=task_status,
     )
