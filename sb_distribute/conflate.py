@@ -1,0 +1,194 @@
+"""Changes on their way to clients: read once, encoded once, and merged when a client can't take each one.
+
+The rules: a merge leads from the first change's `prev` to the last one's `rev` and leaves the same event as its parts;
+a market that was shut in between and is open again is named in `closed`; nothing here knows who the clients are.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from sb_core.messages import Score
+from sb_core.shown import Changes, Market, MarketKey, RawUpdate, StatusChange
+from sb_distribute.wire import JSON, Format, Item
+
+Version: TypeAlias = tuple[int, int]
+"""(lineage, rev)"""
+Key: TypeAlias = tuple[str, str]
+"""(market, line)"""
+
+URGENT: Final = frozenset({"bet_stop", "settlement", "cancel", "hold", "producer"})
+"""What goes out at once, with all that waits of its event. A producer's outage closes markets as a stop does."""
+
+_changes_decoder: Final = msgspec.json.Decoder(Changes)
+
+
+class Change:
+    """One update as read from the log, shared by everybody who passes it on."""
+
+    __slots__ = ("_changes", "_items", "_restricted", "_sent", "bytes", "event", "raw", "urgent", "version")
+
+    def __init__(self, raw: RawUpdate) -> None:
+        self.raw = raw
+        self.event = raw.event
+        self.version: Version = (raw.lineage, raw.rev)
+        self.urgent = raw.cause_type in URGENT
+        self.bytes = memoryview(raw.changes).nbytes
+        self._changes: Changes | None = None
+        self._restricted: dict[frozenset[str], Changes | None] = {}
+        self._items: dict[tuple[str, int, frozenset[str] | None], Raw] = {}
+        self._sent = -1
+
+    def __repr__(self) -> str:
+        return f"<Change {self.event} {self.raw.lineage}.{self.raw.prev}-{self.raw.rev} {self.raw.cause_type}>"
+
+    @property
+    def changes(self) -> Changes:
+        """What changed, decoded. Raises msgspec.MsgspecError."""
+        if self._changes is None:
+            self._changes = _changes_decoder.decode(self.raw.changes)
+        return self._changes
+
+    def restricted(self, markets: frozenset[str]) -> Changes | None:
+        """Return what changed of these markets and of the event itself; None when that is nothing."""
+        if markets not in self._restricted:
+            self._restricted[markets] = restrict(self.changes, markets)
+        return self._restricted[markets]
+
+    def item(self, form: Format, prev: int, sent: int, markets: frozenset[str] | None) -> Raw:
+        """Encode as the only change since `prev`; once for all who have the same format, prev and markets."""
+        if sent != self._sent:
+            self._items.clear()
+            self._sent = sent
+        key = form.name, prev, markets
+        item = self._items.get(key)
+        if item is None:
+            if markets is not None:
+                changes: Raw | Changes = self.restricted(markets) or Changes()
+            else:
+                changes = self.raw.changes if form is JSON else self.changes
+            item = Raw(form.encode(_item(self.raw, prev, sent, changes, con=False)))
+            self._items[key] = item
+        return item
+
+
+def _item(raw: RawUpdate, prev: int, sent: int, changes: Raw | Changes, *, con: bool) -> Item:
+    return Item(raw.event, raw.sport, raw.lineage, prev, raw.rev, raw.ts, raw.updated, sent, con, changes)
+
+
+def restrict(changes: Changes, markets: frozenset[str]) -> Changes | None:
+    """Keep what is about these markets, and the event's own fields and score; None when nothing is left."""
+    kept = Changes(
+        event=changes.event,
+        score=changes.score,
+        markets=[market for market in changes.markets if market.market in markets],
+        statuses=[moved for moved in changes.statuses if moved.market in markets],
+        closed=[key for key in changes.closed if key.market in markets],
+    )
+    if kept.event or kept.score is not None or kept.markets or kept.statuses or kept.closed:
+        return kept
+    return None
+
+
+class Merged:
+    """The sum of successive changes of one event."""
+
+    __slots__ = ("_event", "_markets", "_named", "_score", "_shut", "_statuses")
+
+    def __init__(self) -> None:
+        self._event: dict[str, Any] = {}
+        self._score: Score | None = None
+        self._markets: dict[Key, Market] = {}
+        self._statuses: dict[Key, StatusChange] = {}
+        self._shut: dict[Key, None] = {}
+        self._named: dict[Key, None] = {}
+
+    def add(self, changes: Changes) -> None:
+        """Go on with the next rev's changes."""
+        self._event.update(changes.event)
+        if changes.score is not None:
+            self._score = changes.score
+        for market in changes.markets:
+            key = market.market, market.line
+            self._markets[key] = market
+            self._statuses.pop(key, None)
+            if not market.open:
+                self._shut[key] = None
+        for moved in changes.statuses:
+            key = moved.market, moved.line
+            whole = self._markets.get(key)
+            if whole is not None:
+                self._markets[key] = msgspec.structs.replace(whole, status=moved.status, open=moved.open)
+            else:
+                self._statuses[key] = moved
+            if not moved.open:
+                self._shut[key] = None
+        for named in changes.closed:
+            self._named[named.market, named.line] = None
+
+    def changes(self) -> Changes:
+        """Return the sum; `closed` names what was shut in between and is open at the end."""
+        reopened = [key for key in self._shut if self._open(key)]
+        return Changes(
+            event=self._event,
+            score=self._score,
+            markets=list(self._markets.values()),
+            statuses=list(self._statuses.values()),
+            closed=[MarketKey(market=market, line=line) for market, line in dict.fromkeys((*self._named, *reopened))],
+        )
+
+    def _open(self, key: Key) -> bool:
+        whole = self._markets.get(key)
+        return whole.open if whole is not None else self._statuses[key].open
+
+
+def merge(parts: Iterable[Changes]) -> Changes:
+    """Sum up changes of successive revs."""
+    merged = Merged()
+    for part in parts:
+        merged.add(part)
+    return merged.changes()
+
+
+class Waiting:
+    """What waits of one event for one subscription: one change as it is, or several merged."""
+
+    __slots__ = ("_last", "_markets", "_merged", "bytes", "prev")
+
+    def __init__(self, change: Change, prev: int, markets: frozenset[str] | None) -> None:
+        self._last = change
+        self._merged: Merged | None = None
+        self._markets = markets
+        self.prev = prev
+        self.bytes = change.bytes
+
+    def __repr__(self) -> str:
+        return f"<Waiting {self._last.event} {self.prev}-{self._last.version[1]}{' con' if self._merged else ''}>"
+
+    @property
+    def version(self) -> Version:
+        """Where it leads."""
+        return self._last.version
+
+    def add(self, change: Change) -> int:
+        """Merge the next change in; return by how many bytes what waits has grown at most."""
+        if self._merged is None:
+            self._merged = Merged()
+            self._merged.add(self._part(self._last))
+        self._merged.add(self._part(change))
+        self._last = change
+        self.bytes += change.bytes
+        return change.bytes
+
+    def item(self, form: Format, sent: int) -> Raw:
+        """Encode what waits as one item."""
+        if self._merged is None:
+            return self._last.item(form, self.prev, sent, self._markets)
+        return Raw(form.encode(_item(self._last.raw, self.prev, sent, self._merged.changes(), con=True)))
+
+    def _part(self, change: Change) -> Changes:
+        if self._markets is None:
+            return change.changes
+        return change.restricted(self._markets) or Changes()

@@ -1,0 +1,78 @@
+"""Cursors: up to where a subscription has been sent everything, in terms that every node understands.
+
+The rule: a cursor names, per feed partition that can concern the subscription, an offset from which on (inclusive)
+changes may be missing. Everything below was sent. It also carries a digest of the filter and the partitions' lineages,
+because under another filter or lineage it means nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from sb_core.records import TopicPartition
+from sb_distribute.wire import CURSOR_CHARS_MAX
+
+_CURSOR: Final = re.compile(r"c1-([0-9a-f]{16})-([0-9a-f]{1,8})((?:-[0-9a-f]{1,16})+)", re.ASCII)
+
+
+class Cursor(Struct, frozen=True):
+    """A cursor taken apart; `lineages` is the sum over its partitions, `offsets` are in their order."""
+
+    digest: str
+    lineages: int
+    offsets: tuple[int, ...]
+
+
+class Position:
+    """Where a node stands: per feed partition the offset from which on changes may still come, and the lineage."""
+
+    __slots__ = ("_texts", "lineages", "offsets")
+
+    def __init__(self, offsets: Sequence[int], lineages: Sequence[int]) -> None:
+        self.offsets = tuple(offsets)
+        self.lineages = tuple(lineages)
+        self._texts: dict[tuple[int, ...], str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Position {' '.join(map(str, self.offsets))}>"
+
+    def text(self, indices: tuple[int, ...]) -> str:
+        """Write the part of a cursor that is the same for all subscriptions of these partitions."""
+        text = self._texts.get(indices)
+        if text is None:
+            lineages = sum(self.lineages[i] for i in indices)
+            text = f"{lineages:x}-" + "-".join([f"{self.offsets[i]:x}" for i in indices])
+            self._texts[indices] = text
+        return text
+
+    def lineage_sum(self, indices: tuple[int, ...]) -> int:
+        """Return what a cursor of these partitions carries as its lineages."""
+        return sum(self.lineages[i] for i in indices)
+
+    def at(self, indices: tuple[int, ...], offsets: tuple[int, ...]) -> "Position":
+        """Return this position set back to a cursor's offsets."""
+        moved = list(self.offsets)
+        for index, offset in zip(indices, offsets, strict=True):
+            moved[index] = offset
+        return Position(moved, self.lineages)
+
+
+def write(digest: str, position: Position, indices: tuple[int, ...]) -> str:
+    """Write a cursor."""
+    return f"c1-{digest}-{position.text(indices)}"
+
+
+def parse(text: str) -> Cursor:
+    """Read a cursor. Raises ValueError for what none of our nodes wrote."""
+    match = _CURSOR.fullmatch(text) if len(text) <= CURSOR_CHARS_MAX else None
+    if match is None:
+        raise ValueError("this is no cursor")
+    offsets = tuple(int(part, 16) for part in match[3][1:].split("-"))
+    return Cursor(match[1], int(match[2], 16), offsets)
+
+
+def places(partitions: Sequence[TopicPartition], indices: Sequence[int]) -> list[TopicPartition]:
+    """Name the feed partitions behind indices."""
+    return [partitions[i] for i in indices]

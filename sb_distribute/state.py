@@ -1,0 +1,340 @@
+"""What a node knows: live events with their markets, recent changes, and how new what it has seen of every event is.
+
+The rules: an event held is the sum of all its changes up to its (lineage, rev); a change that doesn't follow makes the
+event `wanted` instead of wrong; whatever is loaded from elsewhere is taken only if nothing newer was seen here.
+Pure: what is wanted is loaded by the node.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from sb_core import shown
+from sb_core.messages import FINISHED
+from sb_core.records import TopicPartition
+from sb_core.topics import sport_of
+from sb_distribute.conflate import Change, Key, Version
+from sb_distribute.cursor import Position
+
+EVENTS_SEEN_MAX: Final = 500_000
+"""Events whose newest (lineage, rev) is remembered."""
+WAITING_CHANGES_MAX: Final = 64
+"""Changes kept per event while it is loaded; with more it is loaded anew."""
+
+_FIELD_TYPES: Final[dict[str, Any]] = {
+    field.name: field.type for field in msgspec.structs.fields(shown.Header) if field.name in shown.EVENT_FIELDS
+}
+_HEADER_FIELDS: Final = shown.Header.__struct_fields__
+
+Outcome: TypeAlias = Literal["applied", "missing", "seen"]
+
+
+class EventSnapshot(Struct, frozen=True):
+    """An event at one (lineage, rev). `event` is shared: treat it as frozen; its `stale` is always False."""
+
+    lineage: int
+    rev: int
+    event: shown.Event
+
+
+class Live:
+    """A held event: header and markets change in place, market objects are shared with whoever was given them."""
+
+    __slots__ = ("_order", "_snapshot", "header", "markets", "touched", "version")
+
+    def __init__(self, event: shown.Event) -> None:
+        self.header = shown.Header(**{name: getattr(event, name) for name in _HEADER_FIELDS})
+        self.markets: dict[Key, shown.Market] = {(market.market, market.line): market for market in event.markets}
+        self.version: Version = (event.lineage, event.rev)
+        self.touched = False
+        self._order: list[Key] | None = None
+        self._snapshot: EventSnapshot | None = None
+
+    def __repr__(self) -> str:
+        return f"<Live {self.header.event} {self.version[0]}.{self.version[1]} markets={len(self.markets)}>"
+
+    @property
+    def competition(self) -> str | None:
+        """The id of the event's competition."""
+        return None if self.header.competition is None else self.header.competition.id
+
+    @property
+    def current(self) -> bool:
+        """Whether subscriptions by sport or competition include it: not finished, or changed since this node began."""
+        return self.touched or self.header.status not in FINISHED
+
+    def apply(self, change: Change) -> None:
+        """Go to the change's version, which follows. Raises msgspec.MsgspecError, and is then unchanged."""
+        changes = change.changes
+        header, markets = self.header, self.markets
+        if changes.event:
+            fields = [
+                (name, msgspec.convert(value, _FIELD_TYPES[name]))
+                for name, value in changes.event.items()
+                if name in _FIELD_TYPES
+            ]
+            for name, value in fields:
+                setattr(header, name, value)
+        if changes.score is not None:
+            header.score = changes.score
+        for market in changes.markets:
+            key = market.market, market.line
+            if key not in markets:
+                self._order = None
+            markets[key] = market
+        for moved in changes.statuses:
+            key = moved.market, moved.line
+            whole = markets.get(key)
+            if whole is not None:
+                markets[key] = msgspec.structs.replace(whole, status=moved.status, open=moved.open)
+        raw = change.raw
+        header.lineage, header.rev, header.ts, header.updated = raw.lineage, raw.rev, raw.ts, raw.updated
+        self.version = change.version
+        self.touched = True
+        self._snapshot = None
+
+    def snapshot(self) -> EventSnapshot:
+        """Return the event as it is now; made once per version."""
+        if self._snapshot is None:
+            if self._order is None:
+                self._order = sorted(self.markets)
+            fields: dict[str, Any] = {name: getattr(self.header, name) for name in _HEADER_FIELDS}
+            event = shown.Event(**fields, markets=[self.markets[key] for key in self._order])
+            self._snapshot = EventSnapshot(*self.version, event)
+        return self._snapshot
+
+
+class Step(NamedTuple):
+    """What a change did: `missing` means that the event must be loaded, `seen` that what is held is as new already."""
+
+    change: Change
+    outcome: Outcome
+    competition_before: str | None
+    competition: str | None
+
+
+class _Track:
+    """One feed partition: how far its changes were read, and the recent ones.
+
+    `known` is (lineage, offset) of what the store said at the start; `read` that of the newest change read since.
+    """
+
+    __slots__ = ("events_at", "known", "read", "ring", "ring_from", "tick")
+
+    def __init__(self, ring_max: int) -> None:
+        self.known = (1, 0)
+        self.read = (0, -1)
+        self.events_at: set[str] = set()
+        self.ring: deque[Change] = deque(maxlen=ring_max)
+        self.ring_from: int | None = 0
+        """The ring has every change from this offset on; None until the next change says."""
+        self.tick: int | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(lineage, offset) from which on changes may still come."""
+        return max(self.known, self.read)
+
+    def repeated(self, change: Change) -> bool:
+        here = change.raw.lineage, change.raw.at
+        return here < self.read or (here == self.read and change.event in self.events_at)
+
+    def add(self, change: Change) -> None:
+        lineage, at = change.raw.lineage, change.raw.at
+        if self.ring_from is None:
+            self.ring_from = at + 1
+        elif self.read[0] == 0:
+            # Changes that were not read may share the offset of the first one that is.
+            self.ring_from = min(self.ring_from, at + 1)
+        elif lineage != self.read[0]:
+            self.ring.clear()
+            self.ring_from = at
+        if (lineage, at) != self.read:
+            self.read = lineage, at
+            self.events_at.clear()
+        self.events_at.add(change.event)
+        if len(self.ring) == self.ring.maxlen:
+            self.ring_from = self.ring[0].raw.at + 1
+        # A bare copy: what others decode and encode of the change goes when they let go of it.
+        self.ring.append(Change(change.raw))
+
+    def hole(self) -> None:
+        self.ring.clear()
+        self.ring_from = None
+
+
+class NodeState:
+    """Everything a node holds, by feed partition and by event."""
+
+    def __init__(self, partitions: Sequence[TopicPartition], *, held_max: int, ring_max: int) -> None:
+        self.partitions = tuple(partitions)
+        self.index = {partition: i for i, partition in enumerate(self.partitions)}
+        self.wanted: dict[str, list[Change]] = {}
+        self.evicted = 0
+        self._held_max = held_max
+        ring_each = max(1, ring_max // max(1, len(self.partitions)))
+        self._tracks = [_Track(ring_each) for _ in self.partitions]
+        self._lives: dict[str, Live] = {}
+        self._seen: dict[str, Version] = {}
+        self._position: Position | None = None
+
+    def __repr__(self) -> str:
+        ring = sum(len(track.ring) for track in self._tracks)
+        return f"<NodeState held={len(self._lives)} wanted={len(self.wanted)} seen={len(self._seen)} ring={ring}>"
+
+    # Where it stands.
+
+    def begin(self, index: int, *, lineage: int, done_offset: int, next_offset: int) -> None:
+        """Take over what the store knows of a partition: all below `done_offset` is in the updates topic already."""
+        track = self._tracks[index]
+        track.known, track.ring_from = (lineage, done_offset), next_offset
+        self._position = None
+
+    @property
+    def position(self) -> Position:
+        """Where it stands now; the same object until that changes."""
+        if self._position is None:
+            places = [track.place for track in self._tracks]
+            self._position = Position([offset for _, offset in places], [lineage for lineage, _ in places])
+        return self._position
+
+    def tick(self, index: int, ts: int) -> None:
+        """Note that the partition's picture is complete up to `ts` (ms)."""
+        track = self._tracks[index]
+        if track.tick is None or ts > track.tick:
+            track.tick = ts
+
+    def complete_to(self, sport: str) -> int | None:
+        """Return up to when (ms) the sport's picture is complete; None when a partition never said."""
+        least: int | None = None
+        for partition, track in zip(self.partitions, self._tracks, strict=True):
+            if sport_of(partition[0]) == sport:
+                if track.tick is None:
+                    return None
+                least = track.tick if least is None else min(least, track.tick)
+        return least
+
+    # Events.
+
+    def live(self, event: str) -> Live | None:
+        """Return a held event."""
+        return self._lives.get(event)
+
+    def lives(self) -> Iterable[Live]:
+        """Return all held events."""
+        return self._lives.values()
+
+    def seen(self, event: str) -> Version | None:
+        """Return the newest (lineage, rev) seen of an event."""
+        return self._seen.get(event)
+
+    def apply(self, index: int, change: Change) -> Step | None:
+        """Take in the next change of a partition; None when it is a repetition."""
+        track = self._tracks[index]
+        if track.repeated(change):
+            return None
+        self._position = None
+        track.add(change)
+        event = change.event
+        self._saw(event, change.version)
+        live = self._lives.get(event)
+        before = None if live is None else live.competition
+        outcome = self._fold(track, live, change)
+        live = self._lives.get(event)
+        return Step(change, outcome, before, None if live is None else live.competition)
+
+    def _fold(self, track: _Track, live: Live | None, change: Change) -> Outcome:
+        event = change.event
+        if event in self.wanted:
+            self._keep(event, change)
+            return "missing"
+        if live is None and change.raw.prev == 0:
+            live = Live(shown.empty(event, change.raw.sport))
+            live.version = (change.raw.lineage, 0)
+        if live is None:
+            self._want(event, change)
+            return "missing"
+        if change.version <= live.version:
+            return "seen"
+        if live.version != (change.raw.lineage, change.raw.prev):
+            self._want(event, change)
+            return "missing"
+        try:
+            live.apply(change)
+        except (msgspec.MsgspecError, RecursionError):
+            # Nobody can pass this one on: only the store can tell what it did.
+            track.hole()
+            self._want(event, None)
+            return "missing"
+        self._hold(event, live)
+        return "applied"
+
+    def _saw(self, event: str, version: Version) -> None:
+        seen = self._seen.pop(event, None)
+        self._seen[event] = version if seen is None or version > seen else seen
+        if len(self._seen) > EVENTS_SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
+
+    def _hold(self, event: str, live: Live) -> None:
+        self._lives.pop(event, None)
+        self._lives[event] = live
+        if len(self._lives) > self._held_max:
+            del self._lives[next(iter(self._lives))]
+            self.evicted += 1
+
+    def want(self, event: str) -> None:
+        """Ask for an event that isn't held."""
+        if event not in self._lives:
+            self.wanted.setdefault(event, [])
+
+    def _want(self, event: str, change: Change | None) -> None:
+        self._lives.pop(event, None)
+        self.wanted[event] = [] if change is None else [change]
+
+    def _keep(self, event: str, change: Change) -> None:
+        kept = self.wanted[event]
+        if len(kept) >= WAITING_CHANGES_MAX:
+            kept.clear()
+        kept.append(change)
+
+    def loaded(self, event: shown.Event) -> Live | None:
+        """Take in an event from cache or store, and what came meanwhile; None when it is older than what was seen."""
+        name = event.event
+        held = self._lives.get(name)
+        if held is not None and held.version >= (event.lineage, event.rev):
+            return held
+        live = Live(event)
+        for change in self.wanted.get(name, ()):
+            live.touched = True
+            if change.version > live.version and live.version == (change.raw.lineage, change.raw.prev):
+                try:
+                    live.apply(change)
+                except (msgspec.MsgspecError, RecursionError):
+                    return None
+        seen = self._seen.get(name)
+        if seen is not None and live.version < seen:
+            return None
+        self.wanted.pop(name, None)
+        self._saw(name, live.version)
+        self._hold(name, live)
+        return live
+
+    def skip(self, index: int) -> None:
+        """Note that a record of the partition could not be read."""
+        self._tracks[index].hole()
+
+    def since(self, index: int, at: int) -> Iterator[Change] | None:
+        """Return a partition's changes from offset `at` on, oldest first; None when the ring doesn't reach back."""
+        track = self._tracks[index]
+        if track.ring_from is None or at < track.ring_from:
+            # Nothing at or after `at` was read: then nothing is missing, wherever the ring begins.
+            return None if at <= track.place[1] else iter(())
+        newest = []
+        for change in reversed(track.ring):
+            if change.raw.at < at:
+                break
+            newest.append(change)
+        return reversed(newest)

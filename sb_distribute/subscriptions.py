@@ -1,0 +1,393 @@
+"""Subscriptions: what a client asked for, what it was sent of it, and what waits for it.
+
+The rules: per event a client's versions only rise; every item's `prev` is the last rev that this subscription was sent;
+what doesn't follow becomes a snapshot, never a hole; what waits merges per event, so a slow client costs bounded memory.
+Pure: times are arguments, the events come from a Picture.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from msgspec import Raw, Struct
+
+from sb_core.topics import partition_of, sport_of
+from sb_distribute import cursor as cursors
+from sb_distribute import wire
+from sb_distribute.conflate import Change, Version, Waiting
+from sb_distribute.cursor import Position
+from sb_distribute.wire import Format, RefusedError
+
+FRAME_BYTES_MAX: Final = 131_072
+"""A frame of updates takes no further item beyond this; clients' libraries often refuse more than 1 MiB."""
+
+Kind: TypeAlias = Literal["all", "sports", "events", "competitions"]
+Put: TypeAlias = Literal["no", "now", "later"]
+"""Whether a change gives a subscription something to send: no, at once, or when its conflation is due."""
+
+
+class Filter(Struct, frozen=True):
+    """What a subscription covers; `markets` None means all markets."""
+
+    kind: Kind
+    ids: frozenset[str] = frozenset()
+    markets: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, asked: wire.Subscribe, sports: Sequence[str]) -> "Filter":
+        """Read a client's wish. Raises RefusedError (bad_filter, unknown_sport, too_many)."""
+        lists: dict[Kind, list[str] | None] = {
+            "sports": asked.sports,
+            "events": asked.events,
+            "competitions": asked.competitions,
+        }
+        given = [(kind, ids) for kind, ids in lists.items() if ids is not None]
+        if len(given) > 1:
+            raise RefusedError("bad_filter", "only one of sports, events and competitions", asked.sub)
+        for name, ids in (*given, ("markets", asked.markets)):
+            if ids is not None and not ids:
+                raise RefusedError("bad_filter", f"{name} is empty; leave it out for all", asked.sub)
+            if ids is not None and len(ids) > wire.FILTER_IDS_MAX:
+                raise RefusedError("too_many", f"more than {wire.FILTER_IDS_MAX} {name}", asked.sub)
+        kind, ids = given[0] if given else ("all", [])
+        if kind == "sports":
+            for sport in ids or ():
+                if sport not in sports:
+                    raise RefusedError("unknown_sport", f"no sport {sport[:40]!r}", asked.sub)
+        markets = None if asked.markets is None else frozenset(asked.markets)
+        return cls(kind, frozenset(ids or ()), markets)
+
+    def matches(self, event: str, sport: str, competition: str | None) -> bool:
+        """Tell whether an event is covered."""
+        if self.kind == "all":
+            return True
+        if self.kind == "events":
+            return event in self.ids
+        return (sport if self.kind == "sports" else competition) in self.ids
+
+    def digest(self) -> str:
+        """Return 16 hex digits that are the same for the same filter on every node."""
+        markets = "*" if self.markets is None else "\x1e".join(sorted(self.markets))
+        text = "\x1f".join((self.kind, markets, *sorted(self.ids)))
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    def indices(self, partitions: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+        """Return which feed partitions can have changes for this filter."""
+        if self.kind == "sports":
+            return tuple(i for i, (topic, _) in enumerate(partitions) if sport_of(topic) in self.ids)
+        if self.kind == "events":
+            counts: dict[str, int] = {}
+            for topic, _ in partitions:
+                counts[topic] = counts.get(topic, 0) + 1
+            wanted = {(topic, partition_of(event, count)) for topic, count in counts.items() for event in self.ids}
+            return tuple(i for i, partition in enumerate(partitions) if partition in wanted)
+        return tuple(range(len(partitions)))
+
+
+class Picture(Protocol):
+    """What subscriptions ask of the node: events as they are now, the position, and which sports are stale."""
+
+    @property
+    def position(self) -> Position:
+        """Where the node stands."""
+
+    @property
+    def stale(self) -> Mapping[str, int]:
+        """The sports that are stale, and since when (ms)."""
+
+    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> tuple[Version, bytes] | None:
+        """Return an event's version and encoding, None when it isn't held now."""
+
+    def sports_of(self, events: Iterable[str]) -> frozenset[str]:
+        """Return the sports that these events have."""
+
+
+class _Pending:
+    """What waits of one event: changes, a snapshot still to be made, or the word that it is gone."""
+
+    __slots__ = ("before", "gone", "waiting")
+
+    def __init__(self, before: Position, waiting: Waiting | None = None, gone: wire.Gone | None = None) -> None:
+        self.before = before
+        self.waiting = waiting
+        self.gone = gone
+
+
+class Subscription:
+    """One `sub` of one client."""
+
+    def __init__(
+        self, name: str, wanted: Filter, indices: tuple[int, ...], owner: Any, *, conflate_ms: int, bytes_max: int
+    ) -> None:
+        self.name = name
+        self.filter = wanted
+        self.owner = owner
+        self.conflate_ms = conflate_ms
+        self.bytes_max = bytes_max
+        self.due_ms: int | None = None
+        self.waiting_bytes = 0
+        self.synced = False
+        self.scheduled = False
+        self.sent: dict[str, Version] = {}
+        self._indices = indices
+        self._digest = wanted.digest()
+        self._subscribed: wire.Subscribed | None = None
+        self._initial: dict[str, None] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._at_once: dict[str, None] = {}
+        self._stale: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.name} {self.filter.kind} events={len(self.sent)} waiting={len(self._pending)}>"
+
+    # How it begins.
+
+    def begin(self, events: Iterable[str]) -> None:
+        """Begin with a snapshot of each of these events."""
+        self._initial = dict.fromkeys(events)
+        self._subscribed = wire.Subscribed(self.name, recovered=False, source="snapshot", events=len(self._initial))
+
+    def resume(
+        self, source: wire.Source, changes: Sequence[Change], held: Mapping[str, Version], since: Position
+    ) -> None:
+        """Begin where a cursor stands: `changes` are all that came since, `held` the events that match now.
+
+        With a market filter nobody knows the last rev that was sent before; `prev` is then 0 for an event's first item.
+        """
+        blind = self.filter.markets is not None
+        for event, version in held.items():
+            self.sent[event] = (version[0], 0) if blind else version
+        for change in changes:
+            if change.event not in self._pending:
+                if change.raw.prev == 0:
+                    self.sent.pop(change.event, None)
+                else:
+                    self.sent[change.event] = (change.version[0], 0 if blind else change.raw.prev)
+            self.put(change, since, 0)
+        self.due_ms = None
+        self._at_once.update(dict.fromkeys(self._pending))
+        events = len(held.keys() | self._pending.keys())
+        self._subscribed = wire.Subscribed(self.name, recovered=True, source=source, events=events)
+
+    # What comes in.
+
+    def put(self, change: Change, before: Position, now_ms: int) -> Put:
+        """Take a change that matches; `before` is the node's position before the change."""
+        event = change.event
+        if event in self._initial:
+            return "no"  # its snapshot is still to come and will be newer
+        pending = self._pending.get(event)
+        waiting = None if pending is None else pending.waiting
+        if pending is not None and waiting is None and pending.gone is None:
+            return "now"  # as before
+        last = self.sent.get(event) if waiting is None else waiting.version
+        if last is None or not self._follows(change, last):
+            return self.mark(event, before)
+        markets = self.filter.markets
+        if change.version <= last or (markets is not None and change.restricted(markets) is None):
+            return "no"
+        return self._wait(change, waiting, before, now_ms)
+
+    def _follows(self, change: Change, last: Version) -> bool:
+        """Tell whether a change goes on from `last`, or is older; with a market filter not every rev is sent."""
+        if change.version <= last:
+            return True
+        return change.version[0] == last[0] and (self.filter.markets is not None or change.raw.prev == last[1])
+
+    def _wait(self, change: Change, waiting: Waiting | None, before: Position, now_ms: int) -> Put:
+        event = change.event
+        if waiting is None:
+            waiting = Waiting(change, self.sent[event][1], self.filter.markets)
+            self._pending[event] = _Pending(before, waiting)
+            self.waiting_bytes += waiting.bytes
+        else:
+            self.waiting_bytes += waiting.add(change)
+        if self.waiting_bytes > self.bytes_max:
+            self._forget_waiting()
+            return "now"
+        if change.urgent or self.conflate_ms == 0:
+            self._at_once[event] = None
+            return "now"
+        if self.due_ms is None:
+            self.due_ms = now_ms + self.conflate_ms
+        return "later"
+
+    def _forget_waiting(self) -> None:
+        """Owe snapshots instead of merged changes: they take no memory until they are made."""
+        for event, pending in self._pending.items():
+            if pending.waiting is not None:
+                pending.waiting = None
+                self._at_once[event] = None
+        self.waiting_bytes = 0
+
+    def mark(self, event: str, before: Position) -> Put:
+        """Owe a snapshot of an event instead of whatever waits of it."""
+        if event in self._initial:
+            return "no"
+        pending = self._pending.get(event)
+        if pending is not None:
+            if pending.waiting is not None:
+                self.waiting_bytes -= pending.waiting.bytes
+            pending.waiting = pending.gone = None
+        else:
+            self._pending[event] = _Pending(before)
+        self._at_once[event] = None
+        return "now"
+
+    def drop(self, event: str, reason: wire.GoneReason, before: Position, *, again: bool = False) -> Put:
+        """Say that an event is gone, if the client has it; `again`: a snapshot stays owed for when it is back."""
+        self._initial.pop(event, None)
+        pending = self._pending.pop(event, None)
+        if pending is not None and pending.waiting is not None:
+            self.waiting_bytes -= pending.waiting.bytes
+        self._at_once.pop(event, None)
+        sent = self.sent.pop(event, None)
+        if sent is None:
+            if again:
+                self.mark(event, before)
+            return "no"
+        self._pending[event] = _Pending(before, gone=wire.Gone(self.name, event, sent[1], reason))
+        self._at_once[event] = None
+        return "now"
+
+    def owes(self, event: str) -> bool:
+        """Tell whether a snapshot of the event is owed."""
+        pending = self._pending.get(event)
+        return event in self._initial or (pending is not None and pending.waiting is None and pending.gone is None)
+
+    # What goes out.
+
+    def cursor(self, picture: Picture) -> str:
+        """Write the cursor: where the oldest of what waits came in, else where the node stands."""
+        oldest = next(iter(self._pending.values()), None)
+        position = picture.position if oldest is None else oldest.before
+        return cursors.write(self._digest, position, self._indices)
+
+    def frames(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
+        """Give what is to be sent now, frame by frame; whoever stops in between loses nothing."""
+        if self._subscribed is not None:
+            subscribed, self._subscribed = self._subscribed, None
+            yield form.encode(subscribed)
+        while self._initial:
+            event = next(iter(self._initial))
+            frame = self._snapshot(event, picture, form)
+            del self._initial[event]
+            if frame is not None:
+                yield frame
+            else:
+                self.mark(event, picture.position)
+        if not self.synced:
+            self.synced = True
+            yield form.encode(wire.Synced(self.name, self.cursor(picture)))
+        if self._stale or picture.stale:
+            yield from self._staleness(picture, form)
+        if self._pending:
+            yield from self._changes(picture, form, now_ms)
+
+    def _snapshot(self, event: str, picture: Picture, form: Format) -> bytes | None:
+        found = picture.snapshot(event, self.filter.markets, form)
+        if found is None:
+            return None
+        self.sent[event] = found[0]
+        return form.encode(wire.Snapshot(self.name, Raw(found[1])))
+
+    def _staleness(self, picture: Picture, form: Format) -> Iterator[bytes]:
+        now = frozenset(picture.stale) & self._sports(picture)
+        ended, begun = sorted(self._stale - now), sorted(now - self._stale)
+        self._stale = now
+        if ended:
+            yield form.encode(wire.Fresh(self.name, ended))
+        if begun:
+            yield form.encode(wire.Stale(self.name, begun, min(picture.stale[sport] for sport in begun)))
+
+    def _sports(self, picture: Picture) -> frozenset[str]:
+        if self.filter.kind == "sports":
+            return self.filter.ids
+        if self.filter.kind == "all":
+            return frozenset(picture.stale) | self._stale
+        return picture.sports_of(self.sent)
+
+    def _changes(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
+        due = self.conflate_ms == 0 or (self.due_ms is not None and now_ms >= self.due_ms)
+        items: list[Raw] = []
+        size = 0
+        for event in list(self._pending if due else self._at_once):
+            waiting = self._pending[event].waiting
+            if waiting is not None:
+                items.append(waiting.item(form, now_ms))
+                size += memoryview(items[-1]).nbytes
+                self.sent[event] = waiting.version
+                self.waiting_bytes -= waiting.bytes
+                self._done(event)
+            # Whoever stops after a frame must find everything else still waiting, so nothing is kept over a yield.
+            if items and (waiting is None or size >= FRAME_BYTES_MAX):
+                yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
+                items, size = [], 0
+            if waiting is None:
+                frame = self._other(event, picture, form)
+                if frame is not None:
+                    yield frame
+        if due:
+            self.due_ms = None
+        if items:
+            yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
+
+    def _other(self, event: str, picture: Picture, form: Format) -> bytes | None:
+        gone = self._pending[event].gone
+        frame = self._snapshot(event, picture, form) if gone is None else form.encode(gone)
+        if frame is not None:
+            self._done(event)
+        return frame
+
+    def _done(self, event: str) -> None:
+        del self._pending[event]
+        self._at_once.pop(event, None)
+
+
+class Index:
+    """Finds the subscriptions that an event concerns."""
+
+    def __init__(self) -> None:
+        self.all: dict[Subscription, None] = {}
+        self._by: dict[tuple[Kind, str], dict[Subscription, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def add(self, sub: Subscription) -> None:
+        """Add a subscription."""
+        self.all[sub] = None
+        for key in self._keys(sub):
+            self._by.setdefault(key, {})[sub] = None
+
+    def remove(self, sub: Subscription) -> None:
+        """Remove a subscription."""
+        self.all.pop(sub, None)
+        for key in self._keys(sub):
+            found = self._by.get(key)
+            if found is not None:
+                found.pop(sub, None)
+                if not found:
+                    del self._by[key]
+
+    def matching(self, event: str, sport: str, competition: str | None) -> Iterator[Subscription]:
+        """Return the subscriptions that cover an event."""
+        keys: list[tuple[Kind, str]] = [("all", ""), ("sports", sport), ("events", event)]
+        if competition is not None:
+            keys.append(("competitions", competition))
+        for key in keys:
+            yield from self._by.get(key, ())
+
+    def of_competition(self, competition: str) -> Iterator[Subscription]:
+        """Return the subscriptions by competition that cover this one."""
+        yield from self._by.get(("competitions", competition), ())
+
+    def by_competition(self) -> Iterator[Subscription]:
+        """Return all subscriptions by competition."""
+        return (sub for sub in self.all if sub.filter.kind == "competitions")
+
+    @staticmethod
+    def _keys(sub: Subscription) -> list[tuple[Kind, str]]:
+        if sub.filter.kind == "all":
+            return [("all", "")]
+        return [(sub.filter.kind, each) for each in sub.filter.ids]
