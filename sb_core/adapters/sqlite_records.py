@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from sb_core.adapters.sqlite_bulk import Bulk
 from sb_core.adapters.sqlite_connect import transaction
 from sb_core.errors import ContractError
 from sb_core.records import Fetched, Header, Record, TopicPartition
@@ -22,6 +23,15 @@ TIMES_EVERY: Final = 256
 """Records between two entries of `times`."""
 PRUNED_ROWS_MAX: Final = 2_000
 """Rows that one transaction removes at most, so that appends don't wait for it."""
+
+_RECORDS: Final = Bulk("INSERT INTO records", "(?,?,?,?,?)")
+_TIMES: Final = Bulk("INSERT INTO times", "(?,?)")
+_COUNTS: Final = Bulk("INSERT INTO counts", "(?,?)", "ON CONFLICT (name) DO UPDATE SET count = count + excluded.count")
+_COMMITTED: Final = Bulk(
+    "INSERT INTO committed",
+    "(?,?,?,?)",
+    "ON CONFLICT (consumers, topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
+)
 
 _headers = msgspec.json.Decoder(tuple[Header, ...])
 
@@ -93,8 +103,8 @@ class Appender:
             headers = msgspec.json.encode(record.headers) if record.headers else None
             rows.append((record_id, record.ts, record.key, record.value, headers))
             offsets.append(offset)
-        self._connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
-        self._connection.executemany("INSERT INTO times VALUES (?, ?)", times)
+        _RECORDS.write(self._connection, rows)
+        _TIMES.write(self._connection, times)
         planned.offsets = offsets
 
     def _add_counts(self, group: Sequence[Planned]) -> None:
@@ -102,18 +112,11 @@ class Appender:
         for planned in group:
             for name, count in planned.counts.items():
                 counts[name] = counts.get(name, 0) + count
-        self._connection.executemany(
-            "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count",
-            [(name, count) for name, count in counts.items() if count],
-        )
+        _COUNTS.write(self._connection, [(name, count) for name, count in counts.items() if count])
 
     def _store_offsets(self, group: Sequence[Planned]) -> None:
         rows = {key: offset for planned in group for key, offset in planned.commits.items()}
-        self._connection.executemany(
-            "INSERT INTO committed VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (consumers, topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
-            [(consumers, *place, offset) for (consumers, place), offset in rows.items()],
-        )
+        _COMMITTED.write(self._connection, [(consumers, *place, offset) for (consumers, place), offset in rows.items()])
 
 
 def catalogue(connection: sqlite3.Connection) -> dict[str, Topic]:

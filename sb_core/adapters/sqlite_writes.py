@@ -4,12 +4,11 @@ The rule: who writes a partition's rows passes its fence first, in the same tran
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import astuple
 
+from sb_core.adapters.sqlite_bulk import Bulk
 from sb_core.adapters.sqlite_connect import transaction
 from sb_core.adapters.sqlite_queries import position
 from sb_core.errors import FencedError
@@ -22,39 +21,45 @@ _FENCE: Final = (
     "UPDATE positions SET next_offset = ?, done_offset = ?, state = CAST(? AS TEXT)"
     " WHERE topic = ? AND partition = ? AND epoch = ? AND owner = ? AND next_offset = ?"
 )
-_COUNT: Final = (
-    "INSERT INTO account VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (topic, partition, name) DO UPDATE SET count = count + excluded.count"
-)
-_LISTING: Final = "INSERT OR IGNORE INTO listings VALUES (?, ?, ?, ?)"
-_CHANGE: Final = "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
-_EVENT: Final = (
-    "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
-    " ON CONFLICT (event) DO UPDATE SET topic = excluded.topic, partition = excluded.partition,"
+_EVENTS: Final = Bulk(
+    "INSERT INTO events",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,CAST(? AS TEXT),CAST(? AS TEXT))",
+    "ON CONFLICT (event) DO UPDATE SET topic = excluded.topic, partition = excluded.partition,"
     " sport = excluded.sport, lineage = excluded.lineage, rev = excluded.rev, name = excluded.name,"
     " start = excluded.start, status = excluded.status, competition = excluded.competition, ts = excluded.ts,"
-    " updated = excluded.updated, search = excluded.search, shown = excluded.shown, state = excluded.state"
+    " updated = excluded.updated, search = excluded.search, shown = excluded.shown, state = excluded.state",
 )
-_MARKET: Final = (
-    "INSERT INTO markets VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
-    " ON CONFLICT (event, market, line) DO UPDATE SET status = excluded.status, open = excluded.open,"
-    " producer = excluded.producer, ts = excluded.ts, shown = excluded.shown, state = excluded.state"
+_MARKETS: Final = Bulk(
+    "INSERT INTO markets",
+    "(?,?,?,?,?,?,?,CAST(? AS TEXT),CAST(? AS TEXT))",
+    "ON CONFLICT (event, market, line) DO UPDATE SET status = excluded.status, open = excluded.open,"
+    " producer = excluded.producer, ts = excluded.ts, shown = excluded.shown, state = excluded.state",
 )
-_OUTCOME: Final = (
-    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (event, market, line, outcome) DO UPDATE SET name = excluded.name, odds = excluded.odds,"
-    " active = excluded.active, result = excluded.result"
+_OUTCOMES: Final = Bulk(
+    "INSERT INTO outcomes",
+    "(?,?,?,?,?,?,?,?)",
+    "ON CONFLICT (event, market, line, outcome) DO UPDATE SET name = excluded.name, odds = excluded.odds,"
+    " active = excluded.active, result = excluded.result",
 )
-_PARTICIPANT: Final = (
-    "INSERT INTO participants VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, search = excluded.search,"
-    " ts = excluded.ts, event = excluded.event WHERE (excluded.ts, excluded.event) >= (ts, event)"
+_CHANGES: Final = Bulk("INSERT INTO changes", "(?,?,?,?,?,?,?,?,?,CAST(? AS TEXT))")
+_PARTICIPANTS: Final = Bulk(
+    "INSERT INTO participants",
+    "(?,?,?,?,?,?)",
+    "ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, search = excluded.search,"
+    " ts = excluded.ts, event = excluded.event WHERE (excluded.ts, excluded.event) >= (ts, event)",
 )
-_COMPETITION: Final = (
-    "INSERT INTO competitions VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, category = excluded.category,"
+_COMPETITIONS: Final = Bulk(
+    "INSERT INTO competitions",
+    "(?,?,?,?,?,?,?)",
+    "ON CONFLICT (id) DO UPDATE SET sport = excluded.sport, name = excluded.name, category = excluded.category,"
     " search = excluded.search, ts = excluded.ts, event = excluded.event"
-    " WHERE (excluded.ts, excluded.event) >= (ts, event)"
+    " WHERE (excluded.ts, excluded.event) >= (ts, event)",
+)
+_LISTINGS: Final = Bulk("INSERT OR IGNORE INTO listings", "(?,?,?,?)")
+_COUNTS: Final = Bulk(
+    "INSERT INTO account",
+    "(?,?,?,?)",
+    "ON CONFLICT (topic, partition, name) DO UPDATE SET count = count + excluded.count",
 )
 
 
@@ -76,14 +81,17 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> None:
         )
         if fenced.rowcount != 1:
             raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
-        connection.executemany(_EVENT, _tuples(batch.events))
-        connection.executemany(_MARKET, _tuples(batch.markets))
-        connection.executemany(_OUTCOME, _tuples(batch.outcomes))
-        connection.executemany(_CHANGE, _tuples(batch.changes))
-        connection.executemany(_PARTICIPANT, _tuples(batch.participants))
-        connection.executemany(_COMPETITION, _tuples(batch.competitions))
-        connection.executemany(_LISTING, [(*place, *pair) for pair in batch.listings])
-        connection.executemany(_COUNT, [(*place, *count) for count in batch.counts.items() if count[1]])
+        for bulk, rows in (
+            (_EVENTS, batch.events),
+            (_MARKETS, batch.markets),
+            (_OUTCOMES, batch.outcomes),
+            (_CHANGES, batch.changes),
+            (_PARTICIPANTS, batch.participants),
+            (_COMPETITIONS, batch.competitions),
+        ):
+            bulk.write(connection, [astuple(row) for row in rows])
+        _LISTINGS.write(connection, [(*place, *pair) for pair in batch.listings])
+        _COUNTS.write(connection, [(*place, *count) for count in batch.counts.items() if count[1]])
 
 
 def claim(connection: sqlite3.Connection, partition: TopicPartition, owner: str) -> Position:
@@ -133,7 +141,3 @@ def prune_changes(connection: sqlite3.Connection, before_ms: int) -> int:
             " LIMIT ?)",
             (before_ms, PRUNED_ROWS_MAX),
         ).rowcount
-
-
-def _tuples(rows: Sequence[Struct]) -> Iterable[tuple[Any, ...]]:
-    return map(astuple, rows)
