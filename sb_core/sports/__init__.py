@@ -8,7 +8,7 @@ from typing import Final
 
 from sb_core.errors import ContractError
 from sb_core.sports import basketball, football, hockey, tennis
-from sb_core.sports.catalogue import Limits, MarketType, Rules, Sport
+from sb_core.sports.catalogue import Limits, MarketType, Rules, Sport, rules_for
 from sb_core.sports.checks import Checked, Problem, check
 from sb_core.sports.lines import make_line, parse_line
 
@@ -26,6 +26,7 @@ __all__ = [
     "names",
     "parse_line",
     "register",
+    "rules_for",
 ]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sb_core.errors import ContractError
 from sb_core.messages import EventStatus
@@ -86,7 +87,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: bool = True
     status: bool = True
     enabled_market: bool = True
-    """With `markets`: no others than these."""
+    """With `markets`, no others than these."""
     markets: frozenset[str] | None = None
     limits: Limits | None = None
 
@@ -111,6 +112,34 @@ class Sport(Struct, frozen=True, kw_only=True):
     draw_excuses: tuple[str, ...] = ("retired", "walkover", "defaulted")
     """Score details that explain a drawn score where there are no draws."""
     limits: Limits = Limits()
+
+
+RULE_LIMITS: Final = {"score": "score_max", "clock": "clock_s_max"}
+"""Rules that take a number, and the limit it sets; limits themselves can be set by their own names."""
+
+
+def rules_for(
+    sport: Sport, settings: Mapping[str, bool | int | str] = {}, markets: frozenset[str] | None = None
+) -> Rules:
+    """Make a sport's rules from a configuration: name -> on or off, or on with a limit. None in `markets` are all.
+
+    Raises ValueError that names a rule or market which the sport does not have, or a value that does not fit.
+    """
+    switches: dict[str, bool] = {}
+    limits: dict[str, int] = {}
+    names = {field for field in Rules.__struct_fields__ if field not in {"markets", "limits"}}
+    for name, value in settings.items():
+        limit = RULE_LIMITS.get(name, name)
+        if isinstance(value, bool) and name in names:
+            switches[name] = value
+        elif not isinstance(value, bool) and limit in Limits.__struct_fields__ and str(value).isdecimal():
+            limits[limit] = int(value)
+        else:
+            raise ValueError(f"{sport.name} has no rule {name} = {value}")
+    unknown = sorted(name for name in markets or () if ":" not in name and name not in sport.markets)
+    if unknown:
+        raise ValueError(f"{sport.name} has no market {unknown[0]}")
+    return Rules(**switches, markets=markets, limits=replace(sport.limits, **limits) if limits else None)
 
 
 def market(

@@ -20,25 +20,20 @@ INTEGER_MAX: Final = 2**63 - 1
 TS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999 in ms."""
 
-_PREFIXED: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}:.+", re.ASCII)
+_PREFIXED: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}:\S.*", re.ASCII)
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}", re.ASCII)
 _SPACING: Final = re.compile(r"[\t\n\v\f\r\x85]+")
 _CONTROLS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-@lru_cache(maxsize=65_536)
-def _is_id(text: str) -> bool:
-    return text != "" and text.isprintable() and text == text.strip()
+def is_id(text: str) -> bool:
+    """Say whether a text can be an id: printable, no space at its ends, not empty, not too long."""
+    return 0 < len(text) <= ID_CHARS_MAX and text.isprintable() and text == text.strip()
 
 
 @lru_cache(maxsize=65_536)
 def _is_prefixed(text: str) -> bool:
-    return _is_id(text) and _PREFIXED.fullmatch(text) is not None
-
-
-def is_id(text: str) -> bool:
-    """Say whether a text can be an id: printable, no space at its ends, not empty, not too long."""
-    return len(text) <= ID_CHARS_MAX and _is_id(text)
+    return is_id(text) and _PREFIXED.fullmatch(text) is not None
 
 
 def is_prefixed(text: str, chars_max: int = ID_CHARS_MAX) -> bool:
@@ -87,7 +82,7 @@ def want_info(info: Info, keys_max: int) -> None:
     if len(info) > keys_max:
         raise FeedError("too_large", f"info has {len(info)} keys, more than {keys_max}")
     for key, value in info.items():
-        if len(key) > INFO_KEY_CHARS_MAX or not _is_id(key):
+        if len(key) > INFO_KEY_CHARS_MAX or not is_id(key):
             raise FeedError("bad_id", f"{key[:40]!r} is no name in info")
         if isinstance(value, str):
             if len(value) > INFO_VALUE_CHARS_MAX:
