@@ -1,13 +1,13 @@
 """The sports that the system has, and the checks that every canonical message passes.
 
-To add a sport: write its module, and register it below in one line. Topics, catalogue and checks follow.
+To add a sport: write its module, which has a SPORT, and name it in _MODULES. Topics, catalogue and checks follow.
 """
 
 import re
+from importlib import import_module
 from typing import Final
 
 from sb_core.errors import ContractError
-from sb_core.sports import basketball, football, hockey, tennis
 from sb_core.sports.catalogue import Limits, MarketType, Rules, Sport, rules_for
 from sb_core.sports.checks import Checked, Problem, check
 from sb_core.sports.lines import make_line, parse_line
@@ -29,6 +29,12 @@ __all__ = [
     "rules_for",
 ]
 
+_MODULES: Final = (
+    "football",
+    "basketball",
+    "tennis",
+    "hockey",
+)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _registry: Final[dict[str, Sport]] = {}
 
@@ -55,7 +61,5 @@ def names() -> tuple[str, ...]:
     return tuple(_registry)
 
 
-register(football.SPORT)
-register(basketball.SPORT)
-register(tennis.SPORT)
-register(hockey.SPORT)
+for _module in _MODULES:
+    register(import_module(f"{__name__}.{_module}").SPORT)

@@ -18,7 +18,7 @@ from sb_core.sports.catalogue import (
 
 _SET: Final = ("all", "score", "set")
 _GAME: Final = ("all", "score", "game")
-_SETS_PATTERN: Final = r"[23]:[012]|[012]:[23]"
+_SETS_PATTERN: Final = r"[23]:[01]|[01]:[23]|3:2|2:3"
 _GAMES_PATTERN: Final = r"(?:[0-9]|[1-9][0-9]):(?:[0-9]|[1-9][0-9])"
 
 

@@ -125,17 +125,58 @@ def test_unknown_fields_and_unknown_markets_change_nothing_else():
 
 def test_every_key_is_always_present():
     keys = set(msgspec.json.decode(shown.encoder.encode(shown.empty("uof:1", "football"))))
-    assert keys == set(
-        "event provider sport name start status competition competitors score producers replaces replaced_by holds"
-        " lineage rev ts updated stale markets".split()
-    )
+    assert keys == {
+        "event",
+        "provider",
+        "sport",
+        "name",
+        "start",
+        "status",
+        "competition",
+        "competitors",
+        "score",
+        "producers",
+        "replaces",
+        "replaced_by",
+        "holds",
+        "lineage",
+        "rev",
+        "ts",
+        "updated",
+        "stale",
+        "markets",
+    }
     market = msgspec.json.decode(shown.encoder.encode(shown.Market(market="1x2", outcomes=[shown.Outcome(id="home")])))
-    assert set(market) == set(
-        "market line name status open source producer groups ts certainty cancels overround info outcomes".split()
-    )
-    assert set(market["outcomes"][0]) == set(
-        "id source name participant odds fair active probability size result dead_heat info".split()
-    )
+    assert set(market) == {
+        "market",
+        "line",
+        "name",
+        "status",
+        "open",
+        "source",
+        "producer",
+        "groups",
+        "ts",
+        "certainty",
+        "cancels",
+        "overround",
+        "info",
+        "outcomes",
+    }
+    assert set(market["outcomes"][0]) == {
+        "id",
+        "source",
+        "name",
+        "participant",
+        "odds",
+        "fair",
+        "active",
+        "probability",
+        "size",
+        "result",
+        "dead_heat",
+        "info",
+    }
 
 
 @given(EVENT)
