@@ -60,7 +60,7 @@ class Processor:
         self._kinds = sports.get(sport).markets
         self._rank = ranker(context.config.rank)
         telemetry = context.telemetry
-        self._messages = telemetry.counter("messages_total", "Messages by what they came to.", ("outcome",))
+        self._messages = telemetry.counter("messages_total", "Messages by what they came to.", ("result",))
         self._fenced = telemetry.counter("fenced_total", "Batches refused by the fence.")
         self._retries = telemetry.counter("commit_retries_total", "Commits that were tried again.")
         self._unknown = telemetry.counter("commit_unknown_total", "Commits whose outcome was read back.")
@@ -94,9 +94,11 @@ class Processor:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._publisher.run)
-                while not stop.is_set():
-                    await self._cycle(reader)
-                self._publisher.finish()
+                try:
+                    while not stop.is_set():
+                        await self._cycle(reader)
+                finally:
+                    self._publisher.finish()
             with anyio.move_on_after(settings.append_deadline_ms / 1000):
                 await self._settle_positions()
         finally:
