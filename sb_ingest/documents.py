@@ -297,10 +297,11 @@ _ROOT_WITHIN_BYTES: Final = 4_096
 
 def _xml(text: bytes, key: str | None, limits: Limits) -> Iterator[Document]:
     """Yield the documents that are joined in a text, with or without declarations; whether they parse is seen later."""
+    text = text.strip(_WHITE)
     position = 0
     count = 0
     while position < len(text):
-        end = len(text) if _is_single(text, position) else _xml_end(text, position, limits)
+        end = len(text) if position == 0 and _is_single(text) else _xml_end(text, position, limits)
         data = text[position:end].strip(_WHITE)
         position = end
         if not data:
@@ -311,13 +312,13 @@ def _xml(text: bytes, key: str | None, limits: Limits) -> Iterator[Document]:
         yield Document(data, "xml", key)
 
 
-def _is_single(text: bytes, start: int) -> bool:
-    """Say quickly whether the rest is one document, as it is if its root's end tag is there once, at the end."""
-    root = _START.search(text, start, start + _ROOT_WITHIN_BYTES)
+def _is_single(text: bytes) -> bool:
+    """Say quickly whether a text is one document, as it is if its root's end tag is there once, at the end."""
+    root = _START.search(text, 0, _ROOT_WITHIN_BYTES)
     if root is None or root[2].endswith(b"/"):
         return False
     closing = b"</" + root[1] + b">"
-    return text.rstrip(_WHITE).endswith(closing) and text.find(closing, start) == text.rfind(closing)
+    return text.endswith(closing) and text.find(closing) == text.rfind(closing)
 
 
 def _xml_end(text: bytes, start: int, limits: Limits) -> int:
