@@ -32,7 +32,6 @@ from sb_core.messages import (
 from sb_core.sports import Limits, Rules, check, rules_for
 
 FOOTBALL, BASKETBALL, TENNIS, HOCKEY = (sports.get(name) for name in sports.names())
-ALL = [FOOTBALL, BASKETBALL, TENNIS, HOCKEY]
 EVENT = "uof:sr:match:42"
 
 
@@ -47,10 +46,6 @@ def priced(market="1x2", line="", outcomes=(), **more):
 
 def odds(*markets, **more):
     return Odds(**{"ts": 1_782_240_000_190, "event": EVENT, **more}, markets=markets)
-
-
-def total(line, *outcomes):
-    return priced("total", line, outcomes or (outcome("over"), outcome("under")))
 
 
 def codes(checked):
