@@ -60,6 +60,7 @@ _REASONED: Final = (Cancel, Hold, Release)
 _WithMarkets: TypeAlias = Odds | Settlement | BetStop | Cancel | SettlementRollback | CancelRollback | Hold | Release
 AnyMarket = TypeVar("AnyMarket", MarketOdds, MarketRef, MarketResult)
 Named = TypeVar("Named", Competition, Competitor, Player)
+Thing = TypeVar("Thing", bound=Struct)
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -201,12 +202,8 @@ def _check_window(start: int | None, end: int | None) -> None:
 
 
 def _reworded(message: Cancel | Hold | Release) -> Cancel | Hold | Release:
-    changed: dict[str, Any] = {}
-    for field in ("reason", "by"):
-        said = getattr(message, field, None)
-        if said and clean_name(said) is not said:
-            changed[field] = clean_name(said)
-    return msgspec.structs.replace(message, **changed) if changed else message
+    said = {field: getattr(message, field, None) for field in ("reason", "by")}
+    return _with(message, **{field: clean_name(text) for field, text in said.items() if text})
 
 
 def _checked_fixture(message: Fixture, sport: Sport, scope: Scope) -> Fixture:
@@ -223,13 +220,13 @@ def _checked_fixture(message: Fixture, sport: Sport, scope: Scope) -> Fixture:
     if message.competition:
         competition = _renamed(message.competition, "competition")
         if competition.category:
-            competition = msgspec.structs.replace(competition, category=clean_name(competition.category))
+            competition = _with(competition, category=clean_name(competition.category))
         changed["competition"] = competition
     if message.competitors:
         if len(message.competitors) > scope.limits.competitors_max:
             raise FeedError("too_large", f"{len(message.competitors)} competitors are too many")
         changed["competitors"] = tuple(_checked_competitor(each, scope.limits) for each in message.competitors)
-    return msgspec.structs.replace(message, **changed) if changed else message
+    return _with(message, **changed)
 
 
 def _checked_competitor(competitor: Competitor, limits: Limits) -> Competitor:
@@ -238,13 +235,19 @@ def _checked_competitor(competitor: Competitor, limits: Limits) -> Competitor:
         return competitor
     if len(competitor.players) > limits.players_max:
         raise FeedError("too_large", f"{len(competitor.players)} players are too many")
-    players = tuple(_renamed(player, "player") for player in competitor.players)
-    return msgspec.structs.replace(competitor, players=players)
+    return _with(competitor, players=tuple(_renamed(player, "player") for player in competitor.players))
 
 
 def _renamed(thing: Named, what: str) -> Named:
     want_id(thing.id, what)
-    return msgspec.structs.replace(thing, name=clean_name(thing.name)) if thing.name else thing
+    return _with(thing, name=clean_name(thing.name)) if thing.name else thing
+
+
+def _with(thing: Thing, **fields: Any) -> Thing:
+    """Return a struct with these fields, the same object when it has them already."""
+    if all(getattr(thing, name) == value for name, value in fields.items()):
+        return thing
+    return msgspec.structs.replace(thing, **fields)
 
 
 def _check_status(status: str | UnsetType, sport: Sport, scope: Scope) -> None:

@@ -26,6 +26,11 @@ _SPACING: Final = re.compile(r"[\t\n\v\f\r\x85]+")
 _CONTROLS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+@lru_cache(maxsize=4_096)
+def _is_key(text: str) -> bool:
+    return is_id(text)
+
+
 def is_id(text: str) -> bool:
     """Say whether a text can be an id: printable, no space at its ends, not empty, not too long."""
     return 0 < len(text) <= ID_CHARS_MAX and text.isprintable() and text == text.strip()
@@ -82,7 +87,7 @@ def want_info(info: Info, keys_max: int) -> None:
     if len(info) > keys_max:
         raise FeedError("too_large", f"info has {len(info)} keys, more than {keys_max}")
     for key, value in info.items():
-        if len(key) > INFO_KEY_CHARS_MAX or not is_id(key):
+        if len(key) > INFO_KEY_CHARS_MAX or not _is_key(key):
             raise FeedError("bad_id", f"{key[:40]!r} is no name in info")
         if isinstance(value, str):
             if len(value) > INFO_VALUE_CHARS_MAX:

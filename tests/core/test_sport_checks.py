@@ -288,8 +288,7 @@ def test_a_fixture_is_cleaned():
     assert (clean.competition.name, clean.competition.category) == ("Premier League", "England")
     assert [each.name for each in clean.competitors] == ["A", "B"]
     assert clean.competitors[0].players[0].name == "P"
-    again = check(clean, FOOTBALL).message
-    assert again == clean
+    assert check(clean, FOOTBALL).message is clean
 
 
 @pytest.mark.parametrize(
