@@ -103,7 +103,7 @@ def _query_parameter(name: str, schema: Json) -> Json:
     described: Json = {"name": name, "in": "query", "required": False}
     if "description" in schema:
         described["description"] = schema.pop("description")
-    if schema.get("default") in (None, []):
+    if schema.get("default") in (None, ()):
         schema.pop("default", None)
     schema = _given(schema)
     if name in INSTANTS:

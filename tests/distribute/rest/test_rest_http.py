@@ -1,0 +1,114 @@
+"""REST over real sockets: what a test client can't show (escapes, HEAD, kept connections, 304 without a body)."""
+
+import socket
+from functools import partial
+from urllib.parse import quote
+
+import anyio
+import httpx
+import trio
+
+from sb_core.web import serve_http
+
+EVENT = "uof:sr:match:42"
+
+
+def _free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _over_http(in_world, test):
+    async def within(world):
+        port, stop = _free_port(), anyio.Event()
+        async with anyio.create_task_group() as group:
+            await group.start(
+                partial(serve_http, world.app, bind="127.0.0.1", port=port, stop=stop, body_bytes_max=1_000)
+            )
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                await test(world, client, port)
+            stop.set()
+
+    in_world(within)
+
+
+def test_ids_escaped_and_raw(in_world):
+    async def test(world, client, _port):
+        for event in (EVENT, "p:a/b", "p:a//b", "p:x/markets", "p:%2F", "p:İ \u0131", "p:?#&="):
+            await world.save(event)
+            for path, part in (("", None), ("/markets", "items"), ("/history", "items")):
+                response = await client.get(f"/v1/events/{quote(event, safe='')}{path}")
+                assert response.status_code == 200, (event, path, response.text)
+                assert part in response.json() if part else response.json()["event"] == event
+        assert (await client.get(f"/v1/events/{EVENT}")).json()["event"] == EVENT
+        assert (await client.get("/v1/events/uof%3Asr%3Amatch%3A42?min_rev=1")).json()["event"] == EVENT
+        assert (await client.get("/v1/events/p:a//b")).json()["event"] == "p:a//b"
+
+    _over_http(in_world, test)
+
+
+def test_head_and_304_have_no_body_and_keep_the_connection(in_world):
+    async def test(world, _client, port):
+        await world.save(EVENT)
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+
+        async def ask(method, *headers):
+            head = "\r\n".join([f"{method} /v1/events/{EVENT} HTTP/1.1", "Host: x", *headers])
+            await stream.send_all(f"{head}\r\n\r\n".encode())
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += await stream.receive_some()
+            raw_head, _, body = received.partition(b"\r\n\r\n")
+            lines = raw_head.decode().lower().split("\r\n")
+            return lines[0].split()[1], dict(line.split(": ", 1) for line in lines[1:]), body
+
+        status, headers, body = await ask("HEAD")
+        assert (status, headers["etag"], body) == ("200", '"1.1"', b"")
+        whole = int(headers["content-length"])
+        status, headers, body = await ask("GET", 'If-None-Match: "1.1"')
+        assert (status, headers["etag"], body) == ("304", '"1.1"', b"")
+        status, headers, body = await ask("GET")
+        while len(body) < whole:
+            body += await stream.receive_some()
+        assert status == "200"
+        assert len(body) == whole == int(headers["content-length"])
+        await stream.aclose()
+
+    _over_http(in_world, test)
+
+
+def test_query_strings_in_all_their_spellings(in_world):
+    async def test(world, client, _port):
+        await world.save("p:1", event={"name": "Beşiktaş + Co", "start": 86_400_000})
+        for query in (
+            "q=be%C5%9Fikta%C5%9F",
+            "q=BESIKTAS+co",
+            "q=%2B",
+            "from=1970-01-02T00:00:00+00:00",
+            "sport=football%2Ctennis",
+        ):
+            assert len((await client.get(f"/v1/events?{query}")).json()["items"]) == 1, query
+        for query in ("q=%ff%fe", "q=%ed%a0%80", "q=%00"):
+            assert (await client.get(f"/v1/events?{query}")).json() == {"items": [], "next": None}, query
+
+    _over_http(in_world, test)
+
+
+def test_who_waits_for_a_rev_holds_up_nobody(in_world):
+    async def test(world, client, _port):
+        await world.save(EVENT)
+        statuses = []
+
+        async def wait():
+            statuses.append((await client.get(f"/v1/events/{EVENT}?min_rev=5")).status_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(wait)
+            await trio.sleep(0.1)
+            with trio.fail_after(1):
+                assert (await client.get(f"/v1/events/{EVENT}")).status_code == 200
+        assert statuses == [425] * 5
+
+    _over_http(in_world, test)
