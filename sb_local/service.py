@@ -1,0 +1,114 @@
+"""The whole pipeline as one service: all services over the same adapters, in one process, started and stopped in order.
+
+The rule: what flows is stopped from its source on (generator, ingest, processors, distribution), so that whatever was
+accepted has had the chance to reach the readers; each tier has its share of the stop's deadline.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from sb_distribute.service import DistributeService
+from sb_generator.service import GeneratorService
+from sb_ingest.service import IngestService
+
+from sb_core import sports, topics
+from sb_core.ops import Ops, add_accounts
+from sb_core.runtime import Context, Service
+from sb_process.service import ProcessService, read_account
+
+NAME = "local"
+IDLE_POLL_S = 0.1
+IDLE_CHECKS = 2
+"""How many times in a row everything must be found through, because a read of several counters is no snapshot."""
+
+
+class LocalService:
+    """Ingest, four processors, distribution and the generator, composed."""
+
+    def __init__(
+        self, context: Context, work: Callable[["LocalService"], Awaitable[None]] | None, *, simulate: bool
+    ) -> None:
+        self.name = NAME
+        self.context = context
+        self.ops = Ops(NAME, context.telemetry, context.clock)
+        self._work = work
+        names = sports.names()
+        self.ingest = IngestService(context.for_service("feed-ingestion"))
+        self.processes = [ProcessService(context.for_service(f"data-processing-{name}"), name) for name in names]
+        self.distribute = DistributeService(context.for_service("data-distribution"))
+        self.generator = GeneratorService(context.for_service("feed-generator"), started=simulate)
+
+    def __repr__(self) -> str:
+        return f"<LocalService {self.ingest!r} {self.distribute!r}>"
+
+    @property
+    def tiers(self) -> Sequence[Sequence[Service]]:
+        """The services in the order in which they stop; they start the other way round."""
+        return ([self.generator], [self.ingest], self.processes, [self.distribute])
+
+    async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run until `stop`, or until the work given is done."""
+        async with anyio.create_task_group() as group:
+            running = [(anyio.Event(), [anyio.Event() for _ in tier]) for tier in self.tiers]
+            for tier, (stopping, ended) in reversed(list(zip(self.tiers, running, strict=True))):
+                for service, end in zip(tier, ended, strict=True):
+                    await group.start(_run, service, stopping, end, stop)
+            self.ops.ready()
+            task_status.started()
+            await self._until(group, stop)
+            self.ops.not_ready("stopping")
+            for stopping, ended in running:
+                stopping.set()
+                for end in ended:
+                    await end.wait()
+            group.cancel_scope.cancel()
+
+    async def _until(self, group: TaskGroup, stop: anyio.Event) -> None:
+        if self._work is not None:
+            group.start_soon(partial(_work, self._work, self, stop))
+        await stop.wait()
+
+    async def account(self) -> Mapping[str, object]:
+        """Add the accounts of all services up."""
+        ingest = await self.ingest.account()
+        processed = await read_account(self.context, sports.names())
+        return add_accounts((ingest, processed))
+
+    async def through(self) -> bool:
+        """Say whether everything accepted is processed, published and read by the distribution node."""
+        account = await self.account()
+        if account["pending"] != 0 or account["changes"] != account["updates_published"]:
+            return False
+        ends = await self.context.admin.ends([topics.updates(name) for name in sports.names()])
+        return bool(account["balanced"]) and self.distribute.node.reached(ends)
+
+    async def until_through(self) -> None:
+        """Wait until everything is through."""
+        found = 0
+        while found < IDLE_CHECKS:
+            await anyio.sleep(IDLE_POLL_S)
+            found = found + 1 if await self.through() else 0
+
+
+async def _run(
+    service: Service,
+    stopping: anyio.Event,
+    end: anyio.Event,
+    stop: anyio.Event,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    try:
+        await service.run(stopping, task_status=task_status)
+    finally:
+        end.set()
+        stop.set()
+
+
+async def _work(work: Callable[[LocalService], Awaitable[None]], service: LocalService, stop: anyio.Event) -> None:
+    try:
+        await work(service)
+    finally:
+        stop.set()

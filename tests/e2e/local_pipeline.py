@@ -1,0 +1,160 @@
+"""Starts `sb local` as its own process on ports of its own, and talks to it as strangers do: httpx and `websockets`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTS = (4000, 4002, 4003, 4004, 4101, 4102, 4103, 4104)
+START_S = 30
+END_S = 120
+
+
+def free_offset():
+    """Find an offset at which all ports are free; workers look in different places."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for step in range(50):
+        offset = 11_000 + worker * 10_000 + step * 150 + os.getpid() % 100
+        if all(_free(port + offset) for port in PORTS):
+            return offset
+    raise RuntimeError("no free ports")
+
+
+def _free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class Pipeline:
+    """A data folder with ports; `start` runs the pipeline on it, as often as wanted."""
+
+    def __init__(self, data, **settings):
+        self.data = Path(data)
+        self.offset = free_offset()
+        self.settings = {f"SB_{name.upper()}": str(value) for name, value in settings.items()}
+        self.process = None
+        self.log = self.data.parent / f"{self.data.name}.log"
+
+    def url(self, port, scheme="http"):
+        return f"{scheme}://127.0.0.1:{port + self.offset}"
+
+    def start(self, *arguments, ready=True):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
+        environment |= {"SB_DATA": str(self.data), "SB_PORT_OFFSET": str(self.offset), **self.settings}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sb_local", "--quiet", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=self.log.open("ab"),
+        )
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"ended with {self.process.returncode}: {self.tail()}")
+            try:
+                if all(httpx.get(f"{self.url(port)}/ready").status_code == 200 for port in (4000, 4002, 4003)):
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise RuntimeError(f"not ready: {self.tail()}")
+
+    def tail(self):
+        return self.log.read_text()[-3000:]
+
+    def finish(self):
+        """Wait for the end; return exit code and the account on the last line."""
+        out, _ = self.process.communicate(timeout=END_S)
+        lines = out.decode().strip().splitlines()
+        return self.process.returncode, json.loads(lines[-1]) if lines else None
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, out
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate(timeout=20)
+
+    def get(self, path, **parameters):
+        answer = httpx.get(self.url(4002) + path, params=parameters, timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path, body, content_type="application/json", **parameters):
+        return httpx.post(
+            self.url(4000) + path, content=body, headers={"content-type": content_type}, params=parameters, timeout=30
+        )
+
+    def events(self, **parameters):
+        """Page through the list of events."""
+        cursor = None
+        while True:
+            page = self.get("/v1/events", limit=50, **parameters, **({"cursor": cursor} if cursor else {}))
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def account(self):
+        """Add the accounts of the services up as the contract says."""
+        total = {}
+        for port in (4000, 4101, 4102, 4103, 4104):
+            for name, value in httpx.get(f"{self.url(port)}/v1/account").json().items():
+                if isinstance(value, dict):
+                    mine = total.setdefault(name, {})
+                    for code, count in value.items():
+                        mine[code] = mine.get(code, 0) + count
+                elif name != "balanced":
+                    total[name] = total.get(name, 0) + value
+        return total
+
+    def wait_through(self, accepted=None, deadline_s=30):
+        """Wait until nothing is pending (and, where given, that many units are accepted)."""
+        until = time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            account = self.account()
+            enough = accepted is None or account["accepted"] >= accepted
+            if enough and account["pending"] == 0 and account["changes"] == account["updates_published"]:
+                return account
+            time.sleep(0.05)
+        raise RuntimeError(f"not through: {account}")
+
+
+def balanced(account):
+    """The identities of WIRE.md, computed here."""
+    outcomes = sum(account[name] for name in ("applied", "unchanged", "stale", "duplicate", "control", "pending"))
+    outcomes += sum(account["dead_lettered"].values())
+    return account["received"] == account["accepted"] + sum(account["refused"].values()) + account["unknown"] and (
+        account["accepted"] == outcomes
+    )
+
+
+@contextmanager
+def running(data, *arguments, **settings):
+    pipeline = Pipeline(data, **settings)
+    pipeline.start(*arguments)
+    try:
+        yield pipeline
+    finally:
+        if pipeline.process.poll() is None:
+            pipeline.kill()
