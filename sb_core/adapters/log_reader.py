@@ -3,7 +3,6 @@
 The rule: a read changes its positions only in the step that returns, so a cancelled read loses nothing.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -19,18 +18,18 @@ READ_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Source(Protocol):
-    """What a reader needs of its log. `poll_s` is None where nobody else can append."""
+    """What a reader needs of its log. `poll_s` is how often to look for what other processes append, maybe never."""
 
-    poll_s: float | None
+    poll_s: float
 
-    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """Return (oldest kept offset, end)."""
+    def bounds(self, partition: TopicPartition, *, fresh: bool = False) -> tuple[int, int]:
+        """Return (oldest kept offset, end), as last seen or as of now."""
 
     def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]:
         """Return records from `offset` on, at least one if there is one. Raises LogTruncatedError."""
 
     def poll(self, topics: Sequence[str]) -> None:
-        """Look whether another process has appended."""
+        """Look whether another process has appended. Raises UnavailableError when closed."""
 
     async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keep a group's offsets."""
@@ -50,7 +49,6 @@ class LogReader:
         self._positions: dict[TopicPartition, int] = {}
         self._first = 0  # rotates, so that a partition with much doesn't starve the others
         self._wake = anyio.Event()
-        self._waiting = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -67,16 +65,16 @@ class LogReader:
                 raise ContractError("reading a closed reader")
             self._wake = anyio.Event()
             delivery = self._take(records_max)
-            left = until - anyio.current_time()
             if delivery is not None:
                 return delivery
-            if self._source.poll_s is not None and not polled:
-                self._source.poll(self.topics)
+            if not polled:
                 polled = True
+                self._source.poll(self.topics)
                 continue
+            left = until - anyio.current_time()
             if left <= 0:
                 return Delivery()
-            with anyio.move_on_after(min(left, self._source.poll_s or math.inf)):
+            with anyio.move_on_after(min(left, self._source.poll_s)):
                 await self._wake.wait()
             polled = False
 
@@ -114,6 +112,7 @@ class LogReader:
         if self.member.changed:
             return self._rebalanced()
         partitions = self.member.told
+        self._check_positions()
         records: list[Fetched] = []
         moved: dict[TopicPartition, int] = {}
         bytes_left = READ_BYTES_MAX
@@ -122,13 +121,7 @@ class LogReader:
             position = self._positions.get(partition)
             if position is None:
                 continue
-            start, end = self._source.bounds(partition)
-            if not start <= position <= end:
-                if records:
-                    break  # give what there is first
-                raise LogTruncatedError(
-                    f"{partition[0]}/{partition[1]}: {position} is outside of {start}..{end}", partition
-                )
+            end = self._source.bounds(partition)[1]
             if position == end:
                 continue
             found = self._source.fetch(partition, position, records_max - len(records), bytes_left)
@@ -142,8 +135,23 @@ class LogReader:
         self._positions.update(moved)
         return Delivery(records=records) if records else None
 
+    def _check_positions(self) -> None:
+        for partition, position in self._positions.items():
+            start, end = self._source.bounds(partition)
+            if not start <= position <= end:
+                # What was last seen may be older than what another process or a question about ends has told.
+                start, end = self._source.bounds(partition, fresh=True)
+                if not start <= position <= end:
+                    raise outside(partition, position, start, end)
+
     def _rebalanced(self) -> Delivery:
         member = self.member
         revoked, member.told, member.changed = member.told, member.held, False
         self._positions = {}
         return Delivery(assigned=member.told, revoked=revoked)
+
+
+def outside(partition: TopicPartition, position: int, start: int, end: int) -> LogTruncatedError:
+    """Make the error for a position that the log doesn't hold."""
+    topic, number = partition
+    return LogTruncatedError(f"{topic}/{number}: {position} is outside of {start}..{end}", partition)

@@ -3,6 +3,7 @@
 The rule: no thread, no timer, no set; what happens depends on the calls and their order only.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +37,7 @@ class _Partition:
 class MemoryLog:
     """Log and LogAdmin in memory."""
 
-    poll_s: float | None = None
+    poll_s = math.inf  # nobody else appends
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -100,6 +101,8 @@ class MemoryLog:
     async def aclose(self) -> None:
         """Refuse everything from now on."""
         self._closed = True
+        for reader in self._readers:
+            reader.wake()
         await anyio.lowlevel.checkpoint()
 
     async def create(self, specs: Sequence[TopicSpec]) -> None:
@@ -160,7 +163,7 @@ class MemoryLog:
 
     # What a reader needs.
 
-    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+    def bounds(self, partition: TopicPartition, *, fresh: bool = False) -> tuple[int, int]:  # noqa: ARG002 - it always is
         """Return (oldest kept offset, end)."""
         found = self._partitions[partition]
         return found.start, found.end
@@ -179,7 +182,8 @@ class MemoryLog:
         return records
 
     def poll(self, topics: Sequence[str]) -> None:
-        """Nobody else appends."""
+        """Raise UnavailableError when closed."""
+        self._check_open()
 
     async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keep a group's offsets."""

@@ -16,12 +16,12 @@ import anyio.to_thread
 
 from sb_core.adapters import sqlite_records as file
 from sb_core.adapters.log_groups import Groups, Membership
-from sb_core.adapters.log_reader import LogReader
+from sb_core.adapters.log_reader import LogReader, outside
 from sb_core.adapters.log_tail import Tail
 from sb_core.adapters.sqlite_connect import LOG_SCHEMA, connect, mapped_errors, migrate
 from sb_core.adapters.sqlite_records import Planned, Topic
 from sb_core.adapters.writer import GroupWriter
-from sb_core.errors import ContractError, LogTruncatedError, UnavailableError
+from sb_core.errors import ContractError, UnavailableError
 from sb_core.ports import Clock
 from sb_core.records import Fetched, Record, TopicPartition
 from sb_core.topics import TopicSpec, partition_of
@@ -37,7 +37,7 @@ T = TypeVar("T")
 class SqliteLog:
     """Log and LogAdmin on SQLite; made by `open_sqlite_log`."""
 
-    poll_s: float | None = POLL_S
+    poll_s = POLL_S
 
     def __init__(self, path: str, clock: Clock) -> None:
         if path == ":memory:":
@@ -55,7 +55,7 @@ class SqliteLog:
         self._appender = file.Appender(self._writer)
         self._in_writer = anyio.CapacityLimiter(1)
         self._in_asker = anyio.CapacityLimiter(1)
-        self.group_writer = GroupWriter[Planned](self._write)
+        self._group_writer = GroupWriter[Planned](self._write)
         self._topics: dict[str, Topic] = {}
         self._bounds: dict[int, tuple[int, int]] = {}
         self._tail = Tail()
@@ -74,7 +74,7 @@ class SqliteLog:
 
     def __repr__(self) -> str:
         """Tell where it is and what waits."""
-        return f"<SqliteLog {self.path} {self.group_writer!r}{' CLOSED' if self._closed else ''}>"
+        return f"<SqliteLog {self.path} {self._group_writer!r}{' CLOSED' if self._closed else ''}>"
 
     async def append(self, records: Sequence[Record], counts: Mapping[str, int] | None = None) -> Sequence[int]:
         """Append, as ports.Log says. Cancelled, its outcome is unknown. Raises ContractError for an unknown topic."""
@@ -84,7 +84,7 @@ class SqliteLog:
         if not rows and not planned.counts:
             await anyio.lowlevel.checkpoint()
             return []
-        await self.group_writer.put(planned, sum(len(r.value or b"") for r in records) + _ROW_BYTES * len(records))
+        await self._group_writer.put(planned, sum(len(r.value or b"") for r in records) + _ROW_BYTES * len(records))
         return planned.offsets
 
     def reader(self, topics: Sequence[str], group: str | None = None) -> LogReader:
@@ -162,19 +162,21 @@ class SqliteLog:
             return
         with anyio.CancelScope(shield=True):
             self._closed = True
-            self.group_writer.close()
             for reader in self._readers:
                 reader.wake()
-            await self.group_writer.ended.wait()
+            await self._group_writer.aclose()
             async with self._in_writer, self._in_asker:
                 for connection in (self._reader, self._asker, self._writer):
                     connection.close()
 
     # What a reader needs.
 
-    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """Return (oldest kept offset, end) as last seen."""
-        return self._bounds[self._topics[partition[0]].ids[partition[1]]]
+    def bounds(self, partition: TopicPartition, *, fresh: bool = False) -> tuple[int, int]:
+        """Return (oldest kept offset, end), as last seen or as of now."""
+        number = self._topics[partition[0]].ids[partition[1]]
+        if fresh:
+            self._refresh((number,))
+        return self._bounds[number]
 
     def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]:
         """Return records from `offset` on, at least one if there is one."""
@@ -184,13 +186,13 @@ class SqliteLog:
         found = self._tail.get(number, offset, records_max, bytes_max)
         if found:
             return found
+        # Not beyond the end as last seen: what is committed but not published yet comes with its publication.
+        start, end = self._bounds[number]
         with mapped_errors("read"):
-            found = file.fetch(self._reader, partition, number, offset, records_max, bytes_max)
+            found = file.fetch(self._reader, partition, number, (offset, end), records_max, bytes_max)
         if not topic.spec.compacted and (not found or found[0].offset != offset):
-            self._refresh((number,))  # pruned since `bounds` was learnt
-            raise LogTruncatedError(
-                f"{partition[0]}/{partition[1]}: {offset} is not in {self._bounds[number]} any more"
-            )
+            start, end = self.bounds(partition, fresh=True)  # pruned since
+            raise outside(partition, offset, start, end)
         return found
 
     def poll(self, topics: Sequence[str]) -> None:
@@ -213,7 +215,7 @@ class SqliteLog:
         """Keep a group's offsets, together with what else is being written."""
         self._check_open()
         commits = {(group, place): offset for place, offset in offsets.items()}
-        await self.group_writer.put(Planned([], {}, commits), _ROW_BYTES * len(commits))
+        await self._group_writer.put(Planned([], {}, commits), _ROW_BYTES * len(commits))
 
     def detach(self, reader: LogReader) -> None:
         """Forget a reader; its group shares out anew."""
@@ -308,14 +310,6 @@ async def open_sqlite_log(path: str, clock: Clock) -> AsyncIterator[SqliteLog]:
     """Open a log, making its file when missing. Raises UnavailableError, ContractError (newer schema)."""
     log = SqliteLog(path, clock)
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(log.group_writer.run)
-            try:
-                yield log
-            finally:
-                await log.aclose()
-    except BaseExceptionGroup as group:
-        # The task group is nobody's business above: what the body raised goes on as it was.
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
+        yield log
+    finally:
+        await log.aclose()

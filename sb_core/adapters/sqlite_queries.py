@@ -106,6 +106,12 @@ def positions(connection: sqlite3.Connection, topics: Sequence[str]) -> Sequence
     return sorted(found, key=lambda position: (position.topic, position.partition))
 
 
+def partitions(connection: sqlite3.Connection) -> Sequence[TopicPartition]:
+    """Return the partitions that have a position."""
+    rows = connection.execute("SELECT topic, partition FROM positions ORDER BY topic, partition")
+    return [(topic, partition) for topic, partition in rows]
+
+
 def position(connection: sqlite3.Connection, partition: TopicPartition) -> Position | None:
     """Return one partition's position."""
     row = connection.execute(

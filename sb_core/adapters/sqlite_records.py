@@ -161,16 +161,21 @@ def bounds(connection: sqlite3.Connection, partitions: Iterable[int]) -> dict[in
 
 
 def fetch(
-    connection: sqlite3.Connection, place: TopicPartition, partition: int, first: int, records_max: int, bytes_max: int
+    connection: sqlite3.Connection,
+    place: TopicPartition,
+    partition: int,
+    between: tuple[int, int],
+    records_max: int,
+    bytes_max: int,
 ) -> list[Fetched]:
-    """Return records from offset `first` on, at least one if there is one."""
+    """Return records with offsets from the first of `between` to below the second, at least one if there is one."""
     topic, number = place
     found: list[Fetched] = []
     size = 0
     low = partition << OFFSET_BITS
     for record_id, ts, key, value, headers in connection.execute(
-        "SELECT id, ts, key, value, headers FROM records WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?",
-        (low | first, low | OFFSET_MASK, records_max),
+        "SELECT id, ts, key, value, headers FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (low | between[0], low | between[1], records_max),
     ):
         found.append(
             Fetched(topic, number, record_id - low, key, value, ts, _headers.decode(headers) if headers else ())

@@ -129,8 +129,9 @@ class SqliteStore:
     async def prune(self, before_ms: int) -> int:
         """Remove changes received before then that were sent; return how many rows went."""
         total = 0
-        while pruned := await self._write("prune", writes.prune_changes, before_ms):
-            total += pruned
+        for partition in await self._read("prune", queries.partitions):
+            while pruned := await self._write("prune", writes.prune_changes, partition, before_ms):
+                total += pruned
         return total
 
     async def ping(self) -> None:

@@ -4,6 +4,7 @@ The rule: who writes a partition's rows passes its fence first, in the same tran
 """
 
 import sqlite3
+from itertools import takewhile
 from typing import Final
 
 from msgspec.structs import astuple
@@ -14,8 +15,8 @@ from sb_core.adapters.sqlite_queries import position
 from sb_core.errors import FencedError
 from sb_core.records import Batch, Position, TopicPartition
 
-PRUNED_ROWS_MAX: Final = 2_000
-"""Rows that one transaction of `prune` removes at most, so that commits don't wait for it."""
+PRUNED_ROWS_MAX: Final = 1_000
+"""Rows that one transaction of `prune` looks at, so that commits don't wait for it."""
 
 _FENCE: Final = (
     "UPDATE positions SET next_offset = ?, done_offset = ?, state = CAST(? AS TEXT)"
@@ -132,12 +133,23 @@ def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, nex
         return int(row[0][0])
 
 
-def prune_changes(connection: sqlite3.Connection, before_ms: int) -> int:
-    """Remove some changes of before then that were sent; return how many, 0 when none is left."""
+def prune_changes(connection: sqlite3.Connection, partition: TopicPartition, before_ms: int) -> int:
+    """Remove a partition's oldest changes, those received before then and sent; return how many, 0 when none is left.
+
+    The first that is younger ends it, so that nothing is ever searched for in all of the log.
+    """
     with transaction(connection):
+        oldest = connection.execute(
+            'SELECT c."offset", c.updated FROM changes c JOIN positions p ON p.topic = c.topic'
+            ' AND p.partition = c.partition WHERE c.topic = ? AND c.partition = ? AND c."offset" < p.done_offset'
+            ' ORDER BY c."offset", c.event LIMIT ?',
+            (*partition, PRUNED_ROWS_MAX),
+        ).fetchall()
+        old = takewhile(lambda row: row[1] < before_ms, oldest)
+        last = max((offset for offset, _ in old), default=None)
+        if last is None:
+            return 0
         return connection.execute(
-            "DELETE FROM changes WHERE rowid IN (SELECT c.rowid FROM changes c JOIN positions p"
-            ' ON p.topic = c.topic AND p.partition = c.partition WHERE c.updated < ? AND c."offset" < p.done_offset'
-            " LIMIT ?)",
-            (before_ms, PRUNED_ROWS_MAX),
+            'DELETE FROM changes WHERE topic = ? AND partition = ? AND "offset" <= ? AND updated < ?',
+            (*partition, last, before_ms),
         ).rowcount

@@ -1,5 +1,7 @@
 """Group commit: many callers hand in items, one write at a time takes all that wait.
 
+There is no task of its own: the first caller writes for all that wait with it, then one of those who came meanwhile.
+
 The rule: an item that was taken is written or failed, never forgotten, also when its caller has gone: after a
 cancellation its outcome is unknown. The queue is bounded; at its limit the answer is UnavailableError.
 """
@@ -9,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from sb_core.errors import DependencyError, UnavailableError
 
@@ -21,13 +24,22 @@ T = TypeVar("T")
 
 
 class _Waiting(Generic[T]):
-    __slots__ = ("done", "error", "item", "size")
+    """An item on its way. Its caller is woken when it is settled, or to write the next group."""
+
+    __slots__ = ("error", "gone", "item", "settled", "size", "woken")
 
     def __init__(self, item: T, size: int) -> None:
         self.item = item
         self.size = size
-        self.done = anyio.Event()
+        self.woken = anyio.Event()
+        self.settled = False
+        self.gone = False
         self.error: DependencyError | None = None
+
+    def settle(self, error: DependencyError | None) -> None:
+        self.error = error
+        self.settled = True
+        self.woken.set()
 
 
 class GroupWriter(Generic[T]):
@@ -37,9 +49,10 @@ class GroupWriter(Generic[T]):
         self._write = write
         self._waiting: deque[_Waiting[T]] = deque()
         self._bytes = 0
-        self._work = anyio.Event()
-        self._closing = False
-        self.ended = anyio.Event()
+        self._writing = False
+        self._closed = False
+        self._idle = anyio.Event()
+        self._idle.set()
 
     def __repr__(self) -> str:
         """Tell how much waits."""
@@ -47,39 +60,60 @@ class GroupWriter(Generic[T]):
 
     async def put(self, item: T, size: int) -> None:
         """Return once the item (`size` in bytes) is written. Raises UnavailableError or what `write` raised."""
-        if self._closing:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if self._closed:
             raise UnavailableError("closed")
         if len(self._waiting) >= ITEMS_WAITING_MAX or (self._waiting and self._bytes + size > BYTES_WAITING_MAX):
             raise UnavailableError(f"{len(self._waiting)} writes with {self._bytes} bytes wait already")
         waiting = _Waiting(item, size)
         self._waiting.append(waiting)
         self._bytes += size
-        self._work.set()
-        await waiting.done.wait()
+        if self._writing:
+            await self._wait(waiting)
+        if not waiting.settled:
+            await self._lead()
         if waiting.error is not None:
             # A copy: the same error goes to every caller of the group, and each adds its own traceback.
             raise type(waiting.error)(*waiting.error.args) from waiting.error
 
-    async def run(self) -> None:
-        """Write until closed and empty; cancelling doesn't stop it, `close` does."""
+    async def aclose(self) -> None:
+        """Take nothing more, and return when all that waits is written."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            await self._idle.wait()
+
+    async def _wait(self, waiting: _Waiting[T]) -> None:
+        try:
+            await waiting.woken.wait()
+        finally:
+            if not waiting.woken.is_set():
+                waiting.gone = True  # the item stays, but its caller can't write
+            elif not waiting.settled:
+                await self._lead()  # chosen to write and cancelled at the same moment: the others count on it
+
+    async def _lead(self) -> None:
+        """Write one group, then let a waiting caller go on; write for those whose callers have gone."""
+        self._writing = True
+        if self._idle.is_set():
+            self._idle = anyio.Event()
+        heir: _Waiting[T] | None = None
         try:
             with anyio.CancelScope(shield=True):
-                while self._waiting or not self._closing:
-                    if not self._waiting:
-                        self._work = anyio.Event()
-                        await self._work.wait()
-                        continue
+                while self._waiting and heir is None:
                     await self._write_group(self._take())
+                    heir = next((waiting for waiting in self._waiting if not waiting.gone), None)
         finally:
-            self._closing = True
-            while self._waiting:  # only after a bug in `write`
-                self._fail(self._waiting.popleft(), UnavailableError("closed"))
-            self.ended.set()
+            if heir is not None:
+                heir.woken.set()
+            else:
+                self._end()
 
-    def close(self) -> None:
-        """Take nothing more; `run` ends when all that waits is written."""
-        self._closing = True
-        self._work.set()
+    def _end(self) -> None:
+        while self._waiting:  # only after a bug in `write`
+            self._waiting.popleft().settle(DependencyError("the writer failed"))
+        self._bytes = 0
+        self._writing = False
+        self._idle.set()
 
     def _take(self) -> list[_Waiting[T]]:
         group: list[_Waiting[T]] = []
@@ -91,25 +125,17 @@ class GroupWriter(Generic[T]):
         return group
 
     async def _write_group(self, group: list[_Waiting[T]]) -> None:
+        error: DependencyError | None = DependencyError("the writer failed")
         try:
             await self._write([waiting.item for waiting in group])
-        except DependencyError as error:
-            if len(group) > 1 and type(error) is DependencyError:
+            error = None
+        except DependencyError as failure:
+            error = failure
+            if len(group) > 1 and type(failure) is DependencyError:
                 # Something in it can't be stored: find out whose, so that the others don't fail with it.
                 for waiting in group:
                     await self._write_group([waiting])
-                return
+        finally:
             for waiting in group:
-                self._fail(waiting, error)
-        except BaseException:
-            for waiting in group:
-                self._fail(waiting, DependencyError("the writer failed"))
-            raise
-        else:
-            for waiting in group:
-                waiting.done.set()
-
-    @staticmethod
-    def _fail(waiting: _Waiting[T], error: DependencyError) -> None:
-        waiting.error = error
-        waiting.done.set()
+                if not waiting.settled:
+                    waiting.settle(error)
