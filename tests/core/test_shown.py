@@ -82,10 +82,15 @@ def between(old, new):
     return shown.Update(event=new.event, sport=new.sport, prev=old.rev, changes=changes, **head)
 
 
-@given(EVENT, EVENT)
-def test_snapshot_and_changes_are_the_later_snapshot(old, new):
-    # markets are never deleted, so the later event has all of the earlier one's
-    kept = {shown.market_order(market): market for market in (*old.markets, *new.markets)}
+@given(EVENT, EVENT, st.booleans())
+def test_snapshot_and_changes_are_the_later_snapshot(old, new, stopped):
+    # markets are never deleted, so the later event has all of the earlier one's, with only the status moved or anew
+    kept = {shown.market_order(market): market for market in old.markets}
+    if stopped:
+        kept = {
+            key: msgspec.structs.replace(each, status="suspended", open=not each.open) for key, each in kept.items()
+        }
+    kept |= {shown.market_order(market): market for market in new.markets}
     new = msgspec.structs.replace(new, markets=sorted(kept.values(), key=shown.market_order), rev=old.rev + 1)
     update = shown.update_decoder.decode(shown.encoder.encode(between(old, new)))
     original = deepcopy(old)
