@@ -5,9 +5,10 @@ numbers; `timestamp` orders per (producer, event), and equal ones are legal.
 
 What is decided here: a message without `product` has producer "0". An odds_change gives a score (if it has a
 sport_event_status), then odds, then what statuses -3 and -4 say (see `uof_bets`). A bet_stop that names no groups stops
-all. A bet_cancel gives one cancel per void reason. `superceded_by` becomes part of the reason: which of the two events
-goes on is not certain. A fixture_change says only its start, and `cancelled` for type 3; that a new fixture should be
-fetched (types 1, 2, 4, 5) is not ours to do.
+all. A bet_settlement that doesn't say how certain it is counts as live, the weaker claim. A bet_cancel gives one cancel
+per void reason; `superceded_by` becomes part of the reason, because which of the two events goes on is not certain. A
+fixture_change says only its start, and `cancelled` for type 3; that a new fixture should be fetched (types 1, 2, 4, 5)
+is not ours to do.
 """
 
 import re
@@ -165,7 +166,7 @@ def _bet_stop(root: etree._Element, head: Head, _: Reader) -> list[AnyMessage]:
 
 
 def _bet_settlement(root: etree._Element, head: Head, reader: Reader) -> list[AnyMessage]:
-    certainty = root.get("certainty")
+    certainty = root.get("certainty", "1")
     if certainty not in {"1", "2"}:
         raise FeedError("schema", f"certainty {certainty!r:.40} is neither 1 nor 2")
     outcomes = child(root, "outcomes")
