@@ -1,72 +1,383 @@
 """A distribution node: follows the updates topics, holds what is live, loads what it doesn't hold.
 
-The rule: nobody is ever given an event older than what this node has already seen of it.
+The rules: nobody is ever given an event older than what this node has already seen of it; one load per event at a time,
+with a deadline; a node that can't follow says so (`reason`, `stale`) and goes on trying.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
-from msgspec import Struct
 
-from sb_core import shown
+from sb_core import shown, topics
+from sb_core.errors import DependencyError, LogTruncatedError, UnavailableError
+from sb_core.ports import Reader
+from sb_core.records import EventQuery, Fetched, TopicPartition
+from sb_core.runtime import Context
+from sb_distribute.conflate import Change
+from sb_distribute.cursor import Position
+from sb_distribute.loader import Loader, Loads
+from sb_distribute.producers import ProducerRow, Producers, jittered
+from sb_distribute.state import EventSnapshot, NodeState, Step
+
+READ_RECORDS_MAX: Final = 200
+READ_WAIT_S: Final = 1.0
+WANTED_RETRY_S: Final = 1.0
+EVENT_DEADLINE_S: Final = 4.0
+WAITERS_MAX: Final = 10_000
+LISTING_MAX: Final = 1_000
+START_LOAD_S_MAX: Final = 30.0
+BACKOFF_S_MAX: Final = 5.0
+STALE_CHECK_S_MAX: Final = 0.25
+CURRENT: Final = ("not_started", "live", "suspended", "delayed", "interrupted", "postponed")
+"""Statuses of the events that a node loads at its start."""
+
+_tick_decoder: Final = msgspec.json.Decoder(shown.UpdateTick)
+
+__all__ = ["EventSnapshot", "Node", "NodeListener", "ProducerRow"]
 
 
-class EventSnapshot(Struct, frozen=True):
-    """An event at one (lineage, rev). `event` is shared: treat it as frozen; its `stale` is always False."""
+class NodeListener(Protocol):
+    """Who wants to know what the node learns (the hub). Calls are synchronous and in the order of events."""
 
-    lineage: int
-    rev: int
-    event: shown.Event
+    def changed(self, steps: Sequence[Step], before: Position, now_ms: int) -> None:
+        """Take changes; `before` is the node's position before the first."""
 
+    def loaded(self, event: str, now_ms: int) -> None:
+        """Take note that a missing event is held again."""
 
-class ProducerRow(Struct, frozen=True, kw_only=True):
-    """What sports-producers last said of a producer; times in ms."""
+    def unavailable(self, event: str, now_ms: int) -> None:
+        """Take note that a missing event can't be had for now."""
 
-    provider: str
-    producer: str
-    state: str
-    reason: str | None = None
-    since: int | None = None
-    last_alive: int | None = None
-    recovery: str | None = None
+    def staleness(self, stale: Mapping[str, int], now_ms: int) -> None:
+        """Take note of the stale sports, and since when (ms)."""
+
+    def forget(self, state: NodeState, now_ms: int) -> None:
+        """Go on with another, empty state."""
 
 
 class Node:
-    """API first (the parts follow): what REST and the stream ask of it."""
+    """One node. `run` it in the service's nursery; everything else may be called while it runs."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
+        self._clock = context.clock
+        self._telemetry = context.telemetry
+        self._sports = topics.SPORTS
+        self._settings = context.settings
+        self._loader = Loader(context, self._sports)
+        self._loads = Loads(context, self._loader, self)
+        self._listener: NodeListener | None = None
+        self._waiters: dict[str, list[tuple[int, anyio.Event]]] = {}
+        self._waiting = 0
+        self._producers = Producers(context)
+        self._started = False
+        self._reason: str | None = "starting"
+        self._began_ms = context.clock.now_ms()
+        self._told: dict[str, int] = {}
+        self.state = self._empty(())
+        self._updates = self._telemetry.counter("updates_read_total", "Updates read, by what they did", ("outcome",))
+        self._unreadable = self._telemetry.counter("updates_unreadable_total", "Records that could not be decoded")
+        self._held = self._telemetry.gauge("held_events", "Events held")
+        self._wanted = self._telemetry.gauge("wanted_events", "Events that must be loaded before they can be shown")
+        self._stale_state = self._telemetry.gauge("stale_state", "1 while the sport's picture is stale", ("sport",))
+
+    def __repr__(self) -> str:
+        return f"<Node {self._reason or 'ready'} {self.state!r}>"
+
+    # What REST and the stream ask.
 
     @property
     def reason(self) -> str | None:
         """Why the node isn't ready, or None."""
-        raise NotImplementedError
+        return self._reason
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Follow the updates until cancelled; started() once the ends noted at start are reached."""
-        raise NotImplementedError
+    @property
+    def lineage(self) -> int:
+        """The highest lineage of any partition."""
+        return max(self.state.position.lineages, default=1)
+
+    def listen(self, listener: NodeListener) -> None:
+        """Tell this listener from now on (one only)."""
+        self._listener = listener
 
     async def event(self, event: str, min_rev: int = 0) -> EventSnapshot | None:
         """Return the event, never older than seen, loading it when not held; None when nobody knows it.
 
         The newest found is returned even when it is below `min_rev`. Raises UnavailableError at the deadline.
         """
-        raise NotImplementedError
+        live = self.state.live(event)
+        if live is not None:
+            return live.snapshot()
+        flight = self._loads.begin(event)
+        with anyio.move_on_after(EVENT_DEADLINE_S):
+            await flight.done.wait()
+        if not flight.done.is_set():
+            raise UnavailableError(f"{event} could not be loaded within {EVENT_DEADLINE_S:g} s (rev {min_rev} asked)")
+        if flight.error is not None:
+            raise UnavailableError(flight.error)
+        return flight.found
 
     async def wait_rev(self, event: str, rev: int, timeout_s: float) -> bool:
-        """Wait until this node has seen at least `rev` of the event; False at the timeout."""
-        raise NotImplementedError
+        """Wait until this node has seen at least `rev` of the event; False at the timeout, or with too many waiting."""
+        if self._has(event, rev):
+            return True
+        if self._waiting >= WAITERS_MAX:
+            return False
+        arrived = anyio.Event()
+        self._waiters.setdefault(event, []).append((rev, arrived))
+        self._waiting += 1
+        try:
+            with anyio.move_on_after(timeout_s):
+                await arrived.wait()
+        finally:
+            self._waiting -= 1
+            left = [waiter for waiter in self._waiters.get(event, ()) if waiter[1] is not arrived]
+            if left:
+                self._waiters[event] = left
+            else:
+                self._waiters.pop(event, None)
+        return arrived.is_set()
+
+    def _has(self, event: str, rev: int) -> bool:
+        seen = self.state.seen(event)
+        return seen is not None and seen[1] >= rev
 
     def stale(self, sport: str) -> bool:
-        """Tell whether this node's picture of the sport is older than SB_LAG_MS_MAX."""
-        raise NotImplementedError
+        """Tell whether this node's picture of the sport is older than SB_LAG_MS_MAX, or not complete yet."""
+        return self.stale_since(sport) is not None
 
     def stale_since(self, sport: str) -> int | None:
         """Return up to when (ms) the sport's picture is known to be complete while it is stale, else None."""
-        raise NotImplementedError
+        if self._reason is not None:
+            return self._began_ms
+        complete_to = self.state.complete_to(sport)
+        if complete_to is None:
+            return self._began_ms
+        return complete_to if self._clock.now_ms() - complete_to > self._settings.lag_ms_max else None
 
     def producers(self) -> Sequence[ProducerRow]:
         """List every producer known, ordered by (provider, producer)."""
-        raise NotImplementedError
+        return self._producers.rows()
+
+    def want(self, event: str) -> None:
+        """Ask for an event to be held; the listener hears of it."""
+        if self.state.live(event) is None:
+            self.state.want(event)
+            with suppress(UnavailableError):
+                self._loads.begin(event)
+
+    # Running.
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow the updates until cancelled; started() once the ends noted at start are reached."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._loads.run)
+                group.start_soon(self._watch)
+                group.start_soon(self._producers.run)
+                await self._follow_forever(task_status)
+        finally:
+            self._reason = "stopped"
+
+    async def _follow_forever(self, task_status: TaskStatus[None]) -> None:
+        failures = 0
+        while True:
+            begun_s = self._clock.monotonic_s()
+            try:
+                await self._follow(task_status)
+            except LogTruncatedError as error:
+                self._telemetry.error("updates_truncated", detail=str(error))
+            except (DependencyError, TimeoutError) as error:
+                self._telemetry.warn("follow_failed", detail=str(error))
+            self._reason = "the updates can't be followed"
+            failures = 0 if self._clock.monotonic_s() - begun_s > 2 * BACKOFF_S_MAX else failures + 1
+            await anyio.sleep(jittered(min(BACKOFF_S_MAX, 0.1 * 2**failures), self._context.entropy))
+
+    async def _follow(self, task_status: TaskStatus[None]) -> None:
+        """Begin with nothing, read from a bounded time back, and go on for ever."""
+        names = [topics.updates(sport) for sport in self._sports]
+        state = await self._begin()
+        ends = await self._context.admin.ends(names)
+        since_ms = self._clock.now_ms() - self._settings.lookback_ms
+        places = dict(await self._context.admin.offsets_at(names, since_ms))
+        self.state = state
+        if self._listener is not None:
+            self._listener.forget(state, self._clock.now_ms())
+        reader = self._context.log.reader(names)
+        try:
+            async with anyio.create_task_group() as group:
+                reached = anyio.Event()
+                group.start_soon(self._become_ready, reached, task_status)
+                await self._read(reader, places, ends, reached)
+        except BaseExceptionGroup as failed:
+            for error in _leaves(failed):
+                if isinstance(error, DependencyError):
+                    raise error from failed
+            raise
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await reader.aclose()
+
+    async def _begin(self) -> NodeState:
+        counts = {sport: await self._context.admin.partitions(topics.updates(sport)) for sport in self._sports}
+        partitions = [(topics.feed(sport), n) for sport, count in counts.items() for n in range(count)]
+        positions = await self._context.store.positions([topics.feed(sport) for sport in self._sports])
+        self._loader.begin(counts, {(each.topic, each.partition): each.cache_generation for each in positions})
+        state = self._empty(partitions)
+        for each in positions:
+            index = state.index.get((each.topic, each.partition))
+            if index is not None:
+                state.begin(index, lineage=each.lineage, done_offset=each.done_offset, next_offset=each.next_offset)
+        return state
+
+    def _empty(self, partitions: Sequence[TopicPartition]) -> NodeState:
+        return NodeState(partitions, held_max=self._settings.events_held_max, ring_max=self._settings.ring_changes_max)
+
+    async def _read(
+        self,
+        reader: Reader,
+        places: dict[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+        reached: anyio.Event,
+    ) -> None:
+        behind = {place: end for place, end in ends.items() if places.get(place, end) < end}
+        while True:
+            if not behind and not reached.is_set():
+                reached.set()
+            delivery = await reader.read(records_max=READ_RECORDS_MAX, wait_s=READ_WAIT_S)
+            for place in delivery.assigned:
+                reader.seek(place, places.get(place, ends.get(place, 0)))
+            if delivery.records:
+                self._take(delivery.records)
+            if behind:
+                for record in delivery.records:
+                    place = record.topic, record.partition
+                    if record.offset + 1 >= behind.get(place, 0):
+                        behind.pop(place, None)
+
+    def _take(self, records: Sequence[Fetched]) -> None:
+        """Take in records of the updates topics."""
+        state, now_ms = self.state, self._clock.now_ms()
+        before = state.position
+        steps: list[Step] = []
+        for record in records:
+            index = state.index.get((topics.feed(topics.sport_of(record.topic)), record.partition))
+            if index is None or record.value is None:
+                continue
+            step = self._step(index, record)
+            if step is not None:
+                steps.append(step)
+                self._updates.labels(step.outcome).inc()
+                if step.outcome == "missing":
+                    self.want(step.change.event)
+        if steps and self._listener is not None:
+            self._listener.changed(steps, before, now_ms)
+        for step in steps:
+            self._arrived(step.change.event)
+        if self._told:
+            self._tell_staleness()
+
+    def _step(self, index: int, record: Fetched) -> Step | None:
+        try:
+            if record.key == "tick":
+                self.state.tick(index, _tick_decoder.decode(record.value or b"").ts)
+                return None
+            return self.state.apply(index, Change(shown.raw_update_decoder.decode(record.value or b"")))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            # Its event's next update will not follow, and then the event is loaded.
+            self.state.skip(index)
+            self._unreadable.inc()
+            self._telemetry.error(
+                "update_unreadable",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                detail=str(error),
+            )
+            return None
+
+    def _arrived(self, event: str) -> None:
+        for rev, arrived in self._waiters.get(event, ()):
+            if self._has(event, rev):
+                arrived.set()
+
+    async def _become_ready(self, reached: anyio.Event, task_status: TaskStatus[None]) -> None:
+        self._reason = "catching up with the updates"
+        await reached.wait()
+        self._reason = "loading current events"
+        await self._list_current()
+        with anyio.move_on_after(START_LOAD_S_MAX):
+            for event in list(self.state.wanted):
+                await self._loads.begin(event).done.wait()
+        self._reason = None
+        self._telemetry.info("node_ready", held=len(self.state))
+        self._tell_staleness()
+        if not self._started:
+            self._started = True
+            task_status.started()
+
+    async def _list_current(self) -> None:
+        """Want all events that aren't finished, as many as may be held."""
+        after: tuple[int, str] | None = None
+        listed = 0
+        while listed < self._settings.events_held_max:
+            query = EventQuery(sports=self._sports, statuses=CURRENT, after=after, limit=LISTING_MAX)
+            headers = [shown.header_decoder.decode(row) for row in await self._context.store.events(query)]
+            for header in headers:
+                self.want(header.event)
+            listed += len(headers)
+            if len(headers) < LISTING_MAX:
+                return
+            last = headers[-1]
+            after = -1 if last.start is None else last.start, last.event
+
+    # Loading.
+
+    def loaded(self, event: str, *, wanted: bool) -> None:
+        """Hear from Loads that an event is held."""
+        self._arrived(event)
+        if wanted and self._listener is not None:
+            self._listener.loaded(event, self._clock.now_ms())
+
+    def unavailable(self, event: str) -> None:
+        """Hear from Loads that an event can't be had for now."""
+        if event in self.state.wanted and self._listener is not None:
+            self._listener.unavailable(event, self._clock.now_ms())
+
+    # Watching.
+
+    async def _watch(self) -> None:
+        """Notice staleness, try again what could not be loaded, keep the gauges."""
+        every_s = min(STALE_CHECK_S_MAX, self._settings.lag_ms_max / 20_000)
+        retried_s = self._clock.monotonic_s()
+        while True:
+            await anyio.sleep(every_s)
+            self._tell_staleness()
+            self._held.set(len(self.state))
+            self._wanted.set(len(self.state.wanted))
+            if self._clock.monotonic_s() - retried_s >= WANTED_RETRY_S:
+                retried_s = self._clock.monotonic_s()
+                for event in list(self.state.wanted):
+                    self.want(event)
+
+    def _tell_staleness(self) -> None:
+        since = {sport: self.stale_since(sport) for sport in self._sports}
+        stale = {sport: at for sport, at in since.items() if at is not None}
+        if stale.keys() != self._told.keys():
+            for sport in self._sports:
+                self._stale_state.labels(sport).set(sport in stale)
+            self._telemetry.info("staleness", stale=sorted(stale))
+            if self._listener is not None:
+                self._listener.staleness(stale, self._clock.now_ms())
+        self._told = stale
+
+
+def _leaves(failed: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in failed.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

@@ -223,12 +223,22 @@ class NodeState:
         """Return a held event."""
         return self._lives.get(event)
 
+    def __len__(self) -> int:
+        return len(self._lives)
+
     def lives(self) -> Iterable[Live]:
         """Return all held events."""
         return self._lives.values()
 
     def seen(self, event: str) -> Version | None:
         """Return the newest (lineage, rev) seen of an event."""
+        return self._seen.get(event)
+
+    def needed(self, event: str) -> Version | None:
+        """Return the version from which on a loaded event, with the changes that wait for it, is as new as what was seen."""
+        kept = self.wanted.get(event)
+        if kept:
+            return kept[0].raw.lineage, kept[0].raw.prev
         return self._seen.get(event)
 
     def apply(self, index: int, change: Change) -> Step | None:
