@@ -73,7 +73,7 @@ class Uof:
         if is_reference(kind):
             return Normalised(ignored=1, learnt=learn(root))
         if kind in DOCUMENTS:
-            return normalise_rest(root, knowledge, producer)
+            return normalise_rest(root, document, knowledge, producer)
         if kind == "alive":
             return Normalised(messages=(_alive(root),))
         if kind == "snapshot_complete":
@@ -120,7 +120,8 @@ def _of_event(root: etree._Element, document: bytes, knowledge: Knowledge, produ
     try:
         producer = _product(root) if root.get("product") else producer
         ts = _time(root)
-        head = Head(event=event, sport=sport, ts=ts, producer=producer, request=root.get("request_id") or None)
+        request = root.get("request_id") or None
+        head = Head(event=event, sport=sport, ts=ts, producer=producer, document=document, request=request)
         reader = Reader(head, knowledge)
         messages = read(root, head, reader)
     except FeedError as error:
@@ -146,7 +147,7 @@ def _odds_change(root: etree._Element, head: Head, reader: Reader) -> list[AnyMe
         try:
             messages.append(score_message(status, head))
         except FeedError as error:
-            reader.refusals.append(head.refuse(error, status))
+            reader.refusals.append(head.refuse(error))
     odds = child(root, "odds")
     if odds is not None:
         messages.extend(odds_messages(odds, head, reader))

@@ -1,6 +1,6 @@
 """Markets of feed messages: prices and statuses, results, cancels, and their rollbacks.
 
-The rule: a market that can't be read is refused alone, with its own bytes; the others go on.
+The rule: a market that can't be read is refused alone; the others go on.
 
 An odds_change may say that a market was settled (-3) or cancelled (-4). An odds message can't: the market's odds then
 come as inactive, so that it is closed whatever happens to the rest, and a live settlement without results, or a cancel
@@ -102,7 +102,7 @@ class Reader:
                 found.append((element, read(element, identity, Names(market_id, identity.specifiers, self._knowledge))))
             except FeedError as error:
                 named = (identity.market, identity.line) if identity is not None else ()
-                self.refusals.append(self._head.refuse(error, element, *named))
+                self.refusals.append(self._head.refuse(error, *named))
         return found
 
 

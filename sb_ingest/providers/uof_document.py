@@ -5,9 +5,8 @@ look like is a FeedError with the code of the wire contract.
 """
 
 import re
-from copy import deepcopy
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from lxml import etree
 from msgspec import Struct
@@ -41,6 +40,8 @@ class Head(Struct, frozen=True, kw_only=True):
     sport: str
     ts: int
     producer: str
+    document: bytes
+    """The original bytes, which a dead letter keeps."""
     request: str | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -54,14 +55,12 @@ class Head(Struct, frozen=True, kw_only=True):
             "request": self.request,
         }
 
-    def refuse(
-        self, error: FeedError, piece: etree._Element, market: str | None = None, line: str | None = None
-    ) -> Refusal:
+    def refuse(self, error: FeedError, market: str | None = None, line: str | None = None) -> Refusal:
         """Refuse a piece of the event's document, which closes the market, or without one the event."""
         return Refusal(
             code=error.code,
             message=error.message,
-            raw=excerpt(piece),
+            raw=self.document,
             event=self.event,
             sport=self.sport,
             market=market,
@@ -70,19 +69,6 @@ class Head(Struct, frozen=True, kw_only=True):
             provider=PROVIDER,
             producer=self.producer,
         )
-
-
-def excerpt(piece: etree._Element) -> bytes:
-    """Write a document that holds nothing but this piece and what it stands in, so that it can be replayed alone."""
-    copy = deepcopy(piece)
-    copy.tail = None
-    for ancestor in piece.iterancestors():
-        around = etree.Element(ancestor.tag, nsmap=cast("dict[str, str]", ancestor.nsmap))
-        for name, value in ancestor.items():
-            around.set(name, value)
-        around.append(copy)
-        copy = around
-    return etree.tostring(copy, encoding="utf-8")
 
 
 def children(element: etree._Element, name: str) -> list[etree._Element]:

@@ -19,7 +19,6 @@ from sb_ingest.providers.uof_document import (
     children,
     date_time,
     event_of,
-    excerpt,
     required,
     sport_of,
 )
@@ -29,7 +28,7 @@ from sb_ingest.xml import local
 DOCUMENTS: Final = frozenset({"fixtures_fixture", "match_summary", "schedule"})
 
 
-def normalise_rest(root: etree._Element, knowledge: Knowledge, producer: str) -> Normalised:
+def normalise_rest(root: etree._Element, document: bytes, knowledge: Knowledge, producer: str) -> Normalised:
     """Turn a REST answer into messages, event by event. Raises FeedError where the document has no time or no event."""
     ts = date_time(root, "generated_at")
     if ts is None:
@@ -43,28 +42,29 @@ def normalise_rest(root: etree._Element, knowledge: Knowledge, producer: str) ->
         event: str | None = None
         try:
             event = event_of(element.get("id"))
-            head = Head(event=event, sport=sport_of(event, knowledge, _sport(element)), ts=ts, producer=producer)
+            sport = sport_of(event, knowledge, _sport(element))
+            head = Head(event=event, sport=sport, ts=ts, producer=producer, document=document)
         except FeedError as error:
-            refusals.append(_refusal(error, element, event, ts, producer))
+            refusals.append(_refusal(error, document, event, ts, producer))
             continue
         try:
             messages.append(_fixture(element, head))
         except FeedError as error:
-            refusals.append(head.refuse(error, element))
+            refusals.append(head.refuse(error))
         # only a summary has a status, and it describes one event
         for status in children(root, "sport_event_status") if len(events) == 1 else ():
             try:
                 messages.append(score_message(status, head, team_details(root, _sides(element))))
             except FeedError as error:
-                refusals.append(head.refuse(error, status))
+                refusals.append(head.refuse(error))
     return Normalised(messages=tuple(messages), refusals=tuple(refusals))
 
 
-def _refusal(error: FeedError, element: etree._Element, event: str | None, ts: int, producer: str) -> Refusal:
+def _refusal(error: FeedError, document: bytes, event: str | None, ts: int, producer: str) -> Refusal:
     return Refusal(
         code=error.code,
         message=error.message,
-        raw=excerpt(element),
+        raw=document,
         event=event,
         ts=ts,
         provider=PROVIDER,
