@@ -20,10 +20,12 @@ from sb_distribute.rest_paging import HistoryFrom, read_cursor, write_cursor
 from sb_distribute.rest_queries import HistoryQuery
 from sb_distribute.rest_types import HistoryItem, RawHistoryItem, RawHistoryList
 
-ROWS_MAX: Final = 500
+ROWS_MAX: Final = 250
 """Entries read from the store at once."""
 SCAN_ROWS_MAX: Final = 5_000
-"""Entries looked through for one page of a filtered history; the page then ends, with a cursor."""
+"""Entries looked through for one page of history."""
+SCAN_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Size of the entries looked through for one page, beyond which it ends; the last one may go beyond."""
 PAST_S_MAX: Final = 10.0
 """Longest time to make an event's past; then 503."""
 
@@ -31,49 +33,52 @@ _changes_decoder: Final = msgspec.json.Decoder(Changes)
 
 
 async def history(store: Store, event: str, query: HistoryQuery) -> RawHistoryList:
-    """Return one page of an event's history. Raises BadQueryError for the cursor."""
+    """Return one page of an event's history. Raises BadQueryError for the cursor.
+
+    The page ends, with a cursor, at the limit, and before it where enough was looked through or is in it.
+    """
     after = read_cursor(HistoryFrom, query.cursor)
     start = query.from_rev if after is None else max(after.rev, query.from_rev)
-    if not query.market and query.line is None:
-        rows = await store.history(event, start, query.limit + 1)
-        page, rest = rows[: query.limit], rows[query.limit :]
-        items = [_item(row, query) for row in page]
-        return RawHistoryList(items=items, next=write_cursor(HistoryFrom(rest[0].rev)) if rest else None)
-    return await _filtered(store, event, start, query)
-
-
-async def _filtered(store: Store, event: str, start: int, query: HistoryQuery) -> RawHistoryList:
+    filtered = bool(query.market) or query.line is not None
     items: list[RawHistoryItem | HistoryItem] = []
-    scanned = 0
-    async with aclosing(_pages(store, event, start)) as pages:
+    scanned = scanned_bytes = 0
+    rows_max = ROWS_MAX if filtered else min(ROWS_MAX, query.limit + 1)
+    async with aclosing(_pages(store, event, start, rows_max)) as pages:
         async for rows in pages:
             for row in rows:
-                if scanned == SCAN_ROWS_MAX or len(items) == query.limit:
+                if len(items) == query.limit or scanned == SCAN_ROWS_MAX or scanned_bytes >= SCAN_BYTES_MAX:
                     return RawHistoryList(items=items, next=write_cursor(HistoryFrom(row.rev)))
                 scanned += 1
-                changes = touching(_changes_decoder.decode(raw_update_decoder.decode(row.update).changes), query)
-                if changes is not None:
-                    items.append(_built(row, changes_in(changes, query.odds)))
+                scanned_bytes += len(row.update)
+                item = _item(row, query, filtered=filtered)
+                if item is not None:
+                    items.append(item)
     return RawHistoryList(items=items, next=None)
 
 
-async def _pages(store: Store, event: str, start: int) -> AsyncGenerator[Sequence[ChangeRow], None]:
+async def _pages(
+    store: Store, event: str, start: int, rows_max: int | None = None
+) -> AsyncGenerator[Sequence[ChangeRow], None]:
+    rows_max = rows_max or ROWS_MAX
     while True:
-        rows = await store.history(event, start, ROWS_MAX)
+        rows = await store.history(event, start, rows_max)
         if rows:
             yield rows
-        if len(rows) < ROWS_MAX:
+        if len(rows) < rows_max:
             return
         start = rows[-1].rev + 1
 
 
-def _item(row: ChangeRow, query: HistoryQuery) -> RawHistoryItem | HistoryItem:
+def _item(row: ChangeRow, query: HistoryQuery, *, filtered: bool) -> RawHistoryItem | HistoryItem | None:
     raw = raw_update_decoder.decode(row.update).changes
-    if query.odds == "decimal":
+    if query.odds == "decimal" and not filtered:
         return RawHistoryItem(
             lineage=row.lineage, rev=row.rev, ts=row.ts, updated=row.updated, type=row.type, changes=raw
         )
-    return _built(row, changes_in(_changes_decoder.decode(raw), query.odds))
+    changes: Changes | None = _changes_decoder.decode(raw)
+    if changes is not None and filtered:
+        changes = touching(changes, query)
+    return None if changes is None else _built(row, changes_in(changes, query.odds))
 
 
 def _built(row: ChangeRow, changes: Changes) -> HistoryItem:

@@ -142,7 +142,7 @@ class RawHistoryItem(Struct, frozen=True, kw_only=True):
 
 
 class HistoryList(Struct, frozen=True, kw_only=True):
-    """Changes in ascending `rev`. With a filter a page may be short, even empty, and still have a `next`."""
+    """Changes in ascending `rev`. A page may be short, with a filter even empty, and still have a `next`."""
 
     items: tuple[HistoryItem, ...]
     next: str | None

@@ -3,26 +3,38 @@
 import functools
 import io
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import httpx
 import jsonschema
 import msgspec
 import pytest
-import trio
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from sb_core.adapters.sqlite_store import SqliteStore, open_sqlite_store
+from sb_core import topics
 from sb_core.auth import Keys
 from sb_core.messages import Competition, Competitor
 from sb_core.names import fold
 from sb_core.ops import Ops
-from sb_core.records import Batch, ChangeRow, CompetitionRow, EventRow, MarketRow, ParticipantRow
-from sb_core.runtime import SystemClock
+from sb_core.records import (
+    Batch,
+    ChangeRow,
+    CompetitionRow,
+    EventRow,
+    MarketRow,
+    ParticipantRow,
+    Position,
+    Record,
+    TopicPartition,
+)
+from sb_core.runtime import Context, SystemClock, open_context
+from sb_core.settings import Settings
 from sb_core.shown import (
     Changes,
     Event,
@@ -30,67 +42,56 @@ from sb_core.shown import (
     Market,
     Outcome,
     Update,
+    UpdateTick,
     apply_changes,
     empty,
     encoder,
-    event_decoder,
-    market_decoder,
 )
 from sb_core.telemetry import Telemetry
-from sb_distribute.node import EventSnapshot, ProducerRow
+from sb_distribute.node import EventSnapshot, Node, ProducerRow
 from sb_distribute.rest import make_rest_app
 from sb_distribute.rest_openapi import openapi
 
-PLACE = ("sports-feed-football", 3)
 
+class ToldNode(Node):
+    """The real node, except that a test may say what is stale, which producers there are, and that it fails."""
 
-class StandInNode:
-    """Answers like a node that holds nothing: events as the store has them."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self.store = store
-        self.stale_sports: set[str] = set()
-        self.rows: list[ProducerRow] = []
-        self.asked: list[str] = []
-        self.saved = trio.Event()
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.stale_sports: set[str] | None = set()
+        self.rows: list[ProducerRow] | None = None
         self.fails: Exception | None = None
 
-    async def event(self, event: str, _min_rev: int = 0) -> EventSnapshot | None:
-        self.asked.append(event)
+    async def event(self, event: str, min_rev: int = 0) -> EventSnapshot | None:
         if self.fails is not None:
             raise self.fails
-        found = await self.store.event(event)
-        if found is None:
-            return None
-        header = event_decoder.decode(found.header)
-        whole = msgspec.structs.replace(header, markets=[market_decoder.decode(each) for each in found.markets])
-        return EventSnapshot(found.lineage, found.rev, whole)
-
-    async def wait_rev(self, event: str, rev: int, timeout_s: float) -> bool:
-        with trio.move_on_after(timeout_s):
-            while True:
-                found = await self.event(event)
-                if found is not None and found.rev >= rev:
-                    return True
-                await self.saved.wait()
-        return False
+        return await super().event(event, min_rev)
 
     def stale(self, sport: str) -> bool:
-        return sport in self.stale_sports
+        return super().stale(sport) if self.stale_sports is None else sport in self.stale_sports
 
-    def producers(self) -> list[ProducerRow]:
-        return self.rows
+    def producers(self) -> Sequence[ProducerRow]:
+        return super().producers() if self.rows is None else self.rows
+
+
+class SetClock(SystemClock):
+    """The machine's clocks, of which a test may set the wall time ahead."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
 
 
 class World:
     """What a test works with: `save` commits like a processor, `get` asks like a client and checks what it gets."""
 
-    def __init__(self, store: SqliteStore, client: httpx.AsyncClient, node: StandInNode, app: Any) -> None:
-        self.store, self.client, self.node, self.app = store, client, node, app
+    def __init__(self, context: Context, client: httpx.AsyncClient, node: ToldNode, app: Any) -> None:
+        self.context, self.client, self.node, self.app = context, client, node, app
+        self.store: Any = context.store
         self.events: dict[str, Event] = {}
         self.states: dict[tuple[str, int], Event] = {}
-        self.offset = 0
-        self.epoch: int | None = None
+        self.positions: dict[TopicPartition, Position] = {}
 
     async def save(
         self,
@@ -108,79 +109,46 @@ class World:
         updated = 1_000 * (before.rev + 1) if at is None else at
         update = Update(
             event=event_id, sport=sport, lineage=lineage, prev=before.rev, rev=before.rev + 1,
-            ts=updated - 5, updated=updated, changes=Changes(**changes), cause_type=kind, at=self.offset,
+            ts=updated - 5, updated=updated, changes=Changes(**changes), cause_type=kind,
         )  # fmt: skip
         after = apply_changes(before, msgspec.json.decode(encoder.encode(update), type=Update))
         await self._commit(after, update, kind)
         self.events[event_id] = self.states[event_id, after.rev] = after
-        self.node.saved.set()
-        self.node.saved = trio.Event()
+        await self._publish(update)
         return after
 
+    async def _publish(self, update: Update) -> None:
+        topic = topics.updates(update.sport)
+        await self.context.log.append([Record(topic, update.event, encoder.encode(update), update.updated)])
+        assert await self.node.wait_rev(update.event, update.rev, 5)
+
+    async def tick(self, sports: Sequence[str], ts: int) -> None:
+        """Pass a tick on to every partition of these sports, as the processors do."""
+        tick = encoder.encode(UpdateTick(ts=ts))
+        places = [(topics.updates(sport), number) for sport in sports for number in range(topics.PARTITIONS)]
+        await self.context.log.append([Record(topic, "tick", tick, ts, number) for topic, number in places])
+
     async def _commit(self, after: Event, update: Update, type_: str) -> None:
-        if self.epoch is None:
-            self.epoch = (await self.store.claim(PLACE, "test")).epoch
-        header = msgspec.convert(msgspec.structs.asdict(after), Header, from_attributes=True)
-        shown = encoder.encode(header)
-        teams = [each.name or "" for each in after.competitors]
-        row = EventRow(
-            event=after.event, topic=PLACE[0], partition=PLACE[1], sport=after.sport, lineage=after.lineage,
-            rev=after.rev, name=after.name, start=after.start, status=after.status,
-            competition=after.competition.id if after.competition else None, ts=after.ts, updated=after.updated,
-            search=fold(" ".join([after.name or "", *teams])), shown=shown, state=b"{}",
-        )  # fmt: skip
-        markets = [
-            MarketRow(
-                after.event,
-                each.market,
-                each.line,
-                each.status,
-                each.open,
-                each.producer,
-                each.ts,
-                encoder.encode(each),
-                b"{}",
-            )
-            for each in after.markets
-        ]
-        change = ChangeRow(
-            *PLACE,
-            self.offset,
-            after.event,
-            after.lineage,
-            after.rev,
-            after.ts,
-            after.updated,
-            type_,
-            encoder.encode(update),
-        )
+        place = topics.feed(after.sport), topics.partition_of(after.event)
+        if place not in self.positions:
+            self.positions[place] = await self.store.claim(place, "test")
+        held = self.positions[place]
+        update.at = held.next_offset
         await self.store.commit(
             Batch(
-                topic=PLACE[0],
-                partition=PLACE[1],
-                epoch=self.epoch or 0,
+                topic=held.topic,
+                partition=held.partition,
+                epoch=held.epoch,
                 owner="test",
-                expected=self.offset,
-                next_offset=self.offset + 1,
-                done_offset=self.offset,
+                expected=held.next_offset,
+                next_offset=held.next_offset + 1,
+                done_offset=held.next_offset,
                 state=b"{}",
                 counts={},
-                events=[row],
-                markets=markets,
-                changes=[change],
-                participants=[
-                    ParticipantRow(each.id, after.sport, each.name, fold(each.name or ""), after.ts, after.event)
-                    for each in after.competitors
-                ],
-                competitions=[
-                    CompetitionRow(
-                        each.id, after.sport, each.name, each.category, fold(each.name or ""), after.ts, after.event
-                    )
-                    for each in ([after.competition] if after.competition else [])
-                ],
+                **_rows(held, after, update, type_),
             )
         )
-        self.offset += 1
+        self.positions[place] = msgspec.structs.replace(held, next_offset=held.next_offset + 1)
 
     async def get(self, url: str, status: int = 200, **headers: str) -> Any:
         """GET, check status and schema, return the decoded body."""
@@ -210,6 +178,51 @@ class World:
             if cursor is None:
                 return found
             assert len(found) < 1_000
+
+
+def _rows(held: Position, after: Event, update: Update, type_: str) -> dict[str, Any]:
+    """The rows of one `rev`, as the processor would write them."""
+    header = msgspec.convert(msgspec.structs.asdict(after), Header, from_attributes=True)
+    search = fold(" ".join([after.name or "", *(each.name or "" for each in after.competitors)]))
+    competition = after.competition
+    source = after.ts, after.event
+    event = EventRow(
+        event=after.event,
+        topic=held.topic,
+        partition=held.partition,
+        sport=after.sport,
+        lineage=after.lineage,
+        rev=after.rev,
+        name=after.name,
+        start=after.start,
+        status=after.status,
+        competition=competition.id if competition else None,
+        ts=after.ts,
+        updated=after.updated,
+        search=search,
+        shown=encoder.encode(header),
+        state=b"{}",
+    )
+    markets = [
+        MarketRow(after.event, m.market, m.line, m.status, m.open, m.producer, m.ts, encoder.encode(m), b"{}")
+        for m in after.markets
+    ]
+    order = after.lineage, after.rev, after.ts, after.updated
+    change = ChangeRow(held.topic, held.partition, held.next_offset, after.event, *order, type_, encoder.encode(update))
+    participants = [
+        ParticipantRow(each.id, after.sport, each.name, fold(each.name or ""), *source) for each in after.competitors
+    ]
+    competitions = [
+        CompetitionRow(each.id, after.sport, each.name, each.category, fold(each.name or ""), *source)
+        for each in ([competition] if competition else [])
+    ]
+    return {
+        "events": [event],
+        "markets": markets,
+        "changes": [change],
+        "participants": participants,
+        "competitions": competitions,
+    }
 
 
 @functools.cache
@@ -255,18 +268,19 @@ def operation_of(path: str) -> str | None:
 
 @asynccontextmanager
 async def open_world(keys: str = "") -> AsyncIterator[World]:
-    clock = SystemClock()
-    async with open_sqlite_store(":memory:", clock, threads=False) as store:
-        node = StandInNode(store)
+    settings = Settings(log_url="memory:", store_url="memory:", cache_url="memory:")
+    clock = SetClock()
+    async with open_context(settings, "data-distribution", clock=clock) as opened:
         telemetry = Telemetry("data-distribution", now_ms=clock.now_ms, stream=io.StringIO())
-        context: Any = SimpleNamespace(store=store, telemetry=telemetry, clock=clock)
-        ops = Ops("data-distribution", telemetry, clock)
-        app = make_rest_app(node, context, ops, Keys.parse(keys))  # type: ignore[arg-type]
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            world = World(store, client, node, app)
-            world.telemetry = telemetry  # type: ignore[attr-defined]
-            yield world
+        context = replace(opened, telemetry=telemetry)
+        node = ToldNode(context)
+        app = make_rest_app(node, context, Ops("data-distribution", telemetry, clock), Keys.parse(keys))
+        async with anyio.create_task_group() as group:
+            await group.start(node.run)
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield World(context, client, node, app)
+            group.cancel_scope.cancel()
 
 
 @pytest.fixture

@@ -96,6 +96,8 @@ def test_history_of_a_market(in_world, make, monkeypatch):
         monkeypatch.setattr(rest_history, "ROWS_MAX", 3)
         assert await revs("market=total") == [2, 4, 5]
         assert [len(page) for page in await world.pages(f"/v1/events/{EVENT}/history?market=total")] == [1, 1, 1]
+        monkeypatch.setattr(rest_history, "SCAN_BYTES_MAX", 1)
+        assert [len(page) for page in await world.pages(f"/v1/events/{EVENT}/history?limit=6")] == [1] * 6
 
     in_world(test)
 

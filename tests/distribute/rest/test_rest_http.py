@@ -48,32 +48,37 @@ def test_ids_escaped_and_raw(in_world):
     _over_http(in_world, test)
 
 
+async def _some(stream):
+    part = await stream.receive_some()
+    assert part, "the connection was closed"
+    return part
+
+
+async def _ask(stream, method, *headers):
+    head = "\r\n".join([f"{method} /v1/events/{EVENT} HTTP/1.1", "Host: x", *headers])
+    await stream.send_all(f"{head}\r\n\r\n".encode())
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += await _some(stream)
+    raw_head, _, body = received.partition(b"\r\n\r\n")
+    lines = raw_head.decode().lower().split("\r\n")
+    return lines[0].split()[1], dict(line.split(": ", 1) for line in lines[1:]), body
+
+
 def test_head_and_304_have_no_body_and_keep_the_connection(in_world):
     async def test(world, _client, port):
         await world.save(EVENT)
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-
-        async def ask(method, *headers):
-            head = "\r\n".join([f"{method} /v1/events/{EVENT} HTTP/1.1", "Host: x", *headers])
-            await stream.send_all(f"{head}\r\n\r\n".encode())
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += await stream.receive_some()
-            raw_head, _, body = received.partition(b"\r\n\r\n")
-            lines = raw_head.decode().lower().split("\r\n")
-            return lines[0].split()[1], dict(line.split(": ", 1) for line in lines[1:]), body
-
-        status, headers, body = await ask("HEAD")
-        assert (status, headers["etag"], body) == ("200", '"1.1"', b"")
-        whole = int(headers["content-length"])
-        status, headers, body = await ask("GET", 'If-None-Match: "1.1"')
-        assert (status, headers["etag"], body) == ("304", '"1.1"', b"")
-        status, headers, body = await ask("GET")
-        while len(body) < whole:
-            body += await stream.receive_some()
-        assert status == "200"
-        assert len(body) == whole == int(headers["content-length"])
-        await stream.aclose()
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            status, headers, body = await _ask(stream, "HEAD")
+            assert (status, headers["etag"], body) == ("200", '"1.1"', b"")
+            whole = int(headers["content-length"])
+            status, headers, body = await _ask(stream, "GET", 'If-None-Match: "1.1"')
+            assert (status, headers["etag"], body) == ("304", '"1.1"', b"")
+            status, headers, body = await _ask(stream, "GET")
+            while len(body) < whole:
+                body += await _some(stream)
+            assert status == "200"
+            assert len(body) == whole == int(headers["content-length"])
 
     _over_http(in_world, test)
 
