@@ -11,7 +11,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from sb_core.records import TopicPartition
 from sb_distribute.wire import CURSOR_CHARS_MAX
 
 _CURSOR: Final = re.compile(r"c1-([0-9a-f]{16})-([0-9a-f]{1,8})((?:-[0-9a-f]{1,16})+)", re.ASCII)
@@ -71,8 +70,3 @@ def parse(text: str) -> Cursor:
         raise ValueError("this is no cursor")
     offsets = tuple(int(part, 16) for part in match[3][1:].split("-"))
     return Cursor(match[1], int(match[2], 16), offsets)
-
-
-def places(partitions: Sequence[TopicPartition], indices: Sequence[int]) -> list[TopicPartition]:
-    """Name the feed partitions behind indices."""
-    return [partitions[i] for i in indices]

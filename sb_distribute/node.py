@@ -75,6 +75,7 @@ class Node:
         self._waiting = 0
         self._producers = Producers(context)
         self._started = False
+        self._next: dict[TopicPartition, int] = {}
         self._reason: str | None = "starting"
         self._began_ms = context.clock.now_ms()
         self._told: dict[str, int] = {}
@@ -158,6 +159,16 @@ class Node:
         if complete_to is None:
             return self._began_ms
         return complete_to if self._clock.now_ms() - complete_to > self._settings.lag_ms_max else None
+
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Tell whether everything below these offsets of the updates topics was read."""
+        return all(self._next.get(place, 0) >= end for place, end in ends.items())
+
+    def lag_ms(self) -> int | None:
+        """Return the age of the oldest sport's picture in ms; None when one was never complete."""
+        complete = [self.state.complete_to(sport) for sport in self._sports]
+        known = [each for each in complete if each is not None]
+        return max(0, self._clock.now_ms() - min(known)) if len(known) == len(complete) else None
 
     def producers(self) -> Sequence[ProducerRow]:
         """List every producer known, ordered by (provider, producer)."""
@@ -244,20 +255,15 @@ class Node:
         ends: Mapping[TopicPartition, int],
         reached: anyio.Event,
     ) -> None:
-        behind = {place: end for place, end in ends.items() if places.get(place, end) < end}
+        self._next = {place: places.get(place, end) for place, end in ends.items()}
         while True:
-            if not behind and not reached.is_set():
+            if not reached.is_set() and self.reached(ends):
                 reached.set()
             delivery = await reader.read(records_max=READ_RECORDS_MAX, wait_s=READ_WAIT_S)
             for place in delivery.assigned:
                 reader.seek(place, places.get(place, ends.get(place, 0)))
             if delivery.records:
                 self._take(delivery.records)
-            if behind:
-                for record in delivery.records:
-                    place = record.topic, record.partition
-                    if record.offset + 1 >= behind.get(place, 0):
-                        behind.pop(place, None)
 
     def _take(self, records: Sequence[Fetched]) -> None:
         """Take in records of the updates topics."""
@@ -265,6 +271,7 @@ class Node:
         before = state.position
         steps: list[Step] = []
         for record in records:
+            self._next[record.topic, record.partition] = record.offset + 1
             index = state.index.get((topics.feed(topics.sport_of(record.topic)), record.partition))
             if index is None or record.value is None:
                 continue

@@ -102,8 +102,8 @@ class Session:
 
     def receive(self, data: bytes, now_ms: int) -> Effect | None:
         """Take one message of the client."""
-        if not self._allow(now_ms):
-            return Close(CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S_MAX} messages a second")
+        if (over := self.allow(now_ms)) is not None:
+            return over
         try:
             effect = self._do(self.form.decode(data))
         except RefusedError as refused:
@@ -121,11 +121,14 @@ class Session:
         self._reply(wire.Error(refused.code, refused.message, refused.sub))
         return None
 
-    def _allow(self, now_ms: int) -> bool:
+    def allow(self, now_ms: int) -> Close | None:
+        """Count a frame of the client; close when they come too fast."""
         gained = (now_ms - self._allowed_ms) * MESSAGES_PER_S_MAX / 1000
         self._allowance = min(float(MESSAGES_BURST_MAX), self._allowance + max(0.0, gained)) - 1
         self._allowed_ms = max(now_ms, self._allowed_ms)
-        return self._allowance >= 0
+        return (
+            None if self._allowance >= 0 else Close(CLOSE_TOO_MANY, f"more than {MESSAGES_PER_S_MAX} messages a second")
+        )
 
     def _do(self, operation: wire.Operation) -> Effect | None:
         if isinstance(operation, wire.Subscribe):

@@ -129,8 +129,8 @@ class Subscription:
         self.synced = False
         self.scheduled = False
         self.sent: dict[str, Version] = {}
-        self._indices = indices
-        self._digest = wanted.digest()
+        self.indices = indices
+        self.digest = wanted.digest()
         self._subscribed: wire.Subscribed | None = None
         self._initial: dict[str, None] = {}
         self._pending: dict[str, _Pending] = {}
@@ -261,7 +261,7 @@ class Subscription:
         """Write the cursor: where the oldest of what waits came in, else where the node stands."""
         oldest = next(iter(self._pending.values()), None)
         position = picture.position if oldest is None else oldest.before
-        return cursors.write(self._digest, position, self._indices)
+        return cursors.write(self.digest, position, self.indices)
 
     def frames(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
         """Give what is to be sent now, frame by frame; whoever stops in between loses nothing."""
@@ -277,6 +277,8 @@ class Subscription:
             else:
                 self.mark(event, picture.position)
         if not self.synced:
+            if self._pending:
+                yield from self._changes(picture, form, now_ms)  # what a resume brought
             self.synced = True
             yield form.encode(wire.Synced(self.name, self.cursor(picture)))
         if self._stale or picture.stale:

@@ -1,0 +1,169 @@
+"""How a subscription begins: with snapshots, or where its cursor stands, from the ring or from the change log.
+
+The rule: a resume has no hole, or it is no resume. The last look at the ring and the subscription's beginning are one
+step without a wait in between, so that nothing can pass between them.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import msgspec
+
+from sb_core import shown
+from sb_core.errors import DependencyError, UnavailableError
+from sb_core.runtime import Context
+from sb_distribute import cursor as cursors
+from sb_distribute import wire
+from sb_distribute.conflate import Change
+from sb_distribute.cursor import Cursor
+from sb_distribute.hub import Hub
+from sb_distribute.node import Node
+from sb_distribute.session import Join, Session
+from sb_distribute.subscriptions import Subscription
+from sb_distribute.wire import RefusedError
+
+RESUME_CHANGES_MAX: Final = 20_000
+"""Changes read from the log for one resume; with more a snapshot is cheaper."""
+RESUME_PAGE_MAX: Final = 1_000
+RESUME_TRIES_MAX: Final = 3
+RESUME_DEADLINE_S: Final = 5.0
+EVENTS_AT_ONCE_MAX: Final = 8
+
+
+class Joiner:
+    """Makes subscriptions stand."""
+
+    def __init__(self, node: Node, hub: Hub, context: Context) -> None:
+        self._node = node
+        self._hub = hub
+        self._store = context.store
+        self._telemetry = context.telemetry
+        self._joins = context.telemetry.counter(
+            "stream_subscribed_total", "Subscriptions, by how they began", ("source",)
+        )
+
+    async def join(self, session: Session, effect: Join) -> None:
+        """Let a subscription begin and take part. Raises RefusedError `bad_cursor`."""
+        asked, hub = effect.asked, self._hub
+        cursor = _parsed(asked)
+        hub.remove(session.subscriptions.pop(asked.sub, None))
+        if effect.filter.kind == "events":
+            await self._load(sorted(effect.filter.ids))
+        sub = Subscription(
+            asked.sub,
+            effect.filter,
+            effect.filter.indices(hub.state.partitions),
+            session,
+            conflate_ms=asked.conflate_ms,
+            bytes_max=session.limits.outbox_bytes_max,
+        )
+        source = None if cursor is None else await self._resume(sub, cursor)
+        if source is None:
+            sub.begin(hub.matching(sub))
+        if session not in hub.sessions:
+            return  # it was closed meanwhile
+        hub.add(session, sub)
+        if effect.filter.kind == "events":
+            # what is known to be missing is owed
+            for event in effect.filter.ids & hub.state.wanted.keys():
+                sub.mark(event, hub.position)
+        self._joins.labels(source or "snapshot").inc()
+
+    async def _load(self, events: Sequence[str]) -> None:
+        """Have the events held that can be; what can't be had now follows when it can."""
+        limiter = anyio.CapacityLimiter(EVENTS_AT_ONCE_MAX)
+
+        async def one(event: str) -> None:
+            async with limiter:
+                try:
+                    await self._node.event(event)
+                except UnavailableError:
+                    self._node.want(event)
+
+        missing = [event for event in events if self._hub.state.live(event) is None]
+        if missing:
+            async with anyio.create_task_group() as group:
+                for event in missing:
+                    group.start_soon(one, event)
+
+    async def _resume(self, sub: Subscription, cursor: Cursor) -> wire.Source | None:
+        """Begin where the cursor stands; None when that can't be done without a hole."""
+        try:
+            with anyio.fail_after(RESUME_DEADLINE_S):
+                return await self._begin_at(sub, cursor)
+        except (DependencyError, TimeoutError, msgspec.MsgspecError, RecursionError) as error:
+            self._telemetry.warn("resume_failed", detail=f"{type(error).__name__}: {error}")
+            return None
+
+    async def _begin_at(self, sub: Subscription, cursor: Cursor) -> wire.Source | None:
+        state, position = self._hub.state, self._hub.position
+        if cursor.digest != sub.digest or len(cursor.offsets) != len(sub.indices):
+            return None
+        if cursor.lineages != position.lineage_sum(sub.indices):
+            return None
+        offsets = dict(zip(sub.indices, cursor.offsets, strict=True))
+        changes = await self._from_log(offsets)
+        # From here on nothing waits.
+        if changes is None or state is not self._hub.state:
+            return None
+        source: wire.Source = "log" if tuple(offsets.values()) != cursor.offsets else "ring"
+        for index, offset in offsets.items():
+            changes.extend(state.since(index, offset) or ())
+        wanted = self._matching(sub, changes)
+        if wanted is None:
+            return None
+        held = {event: live.version for event, live in self._hub.matching(sub).items()}
+        sub.resume(source, wanted, held, position.at(sub.indices, cursor.offsets))
+        return source
+
+    async def _from_log(self, offsets: dict[int, int]) -> list[Change] | None:
+        """Read from the log what the ring hasn't, and move `offsets` to where the ring goes on; None if it never does."""
+        state = self._hub.state
+        changes: list[Change] = []
+        for _ in range(RESUME_TRIES_MAX):
+            beyond = [index for index, offset in offsets.items() if state.since(index, offset) is None]
+            if not beyond:
+                return changes
+            for index in beyond:
+                read = await self._logged(index, offsets[index], RESUME_CHANGES_MAX - len(changes))
+                if read is None:
+                    return None
+                changes.extend(read[0])
+                offsets[index] = read[1]
+        return None
+
+    async def _logged(self, index: int, start: int, limit: int) -> tuple[list[Change], int] | None:
+        """Read a partition's changes from the log up to where the node stands; and the offset from which to go on."""
+        state = self._hub.state
+        target = state.position.offsets[index]
+        changes: list[Change] = []
+        while start <= target:
+            rows = await self._store.changes(state.partitions[index], start, min(RESUME_PAGE_MAX, limit + 1))
+            if not rows:
+                break
+            changes.extend(Change(shown.raw_update_decoder.decode(row.update)) for row in rows)
+            if len(changes) > limit:
+                return None
+            start = rows[-1].offset + 1
+        return changes, max(start, target + 1)
+
+    def _matching(self, sub: Subscription, changes: Sequence[Change]) -> list[Change] | None:
+        """Keep what concerns the subscription; None when who belongs to it may have changed."""
+        kept = []
+        for change in changes:
+            live = self._hub.state.live(change.event)
+            if sub.filter.kind == "competitions" and (live is None or "competition" in change.changes.event):
+                return None
+            if sub.filter.matches(change.event, change.raw.sport, None if live is None else live.competition):
+                kept.append(change)
+        return kept
+
+
+def _parsed(asked: wire.Subscribe) -> Cursor | None:
+    if asked.cursor is None:
+        return None
+    try:
+        return cursors.parse(asked.cursor)
+    except ValueError as error:
+        raise RefusedError("bad_cursor", str(error), asked.sub) from error
