@@ -53,8 +53,11 @@ def _settle(draft: Draft, given: MarketResult, message: Settlement) -> None:
     if unseen:
         state.outcomes = (*state.outcomes, *unseen)
         draft.content.add(key)
-    results = {outcome.id: (outcome.result, outcome.dead_heat) for outcome in given.outcomes}
     before = state.settled
+    results = {outcome.id: (outcome.result, outcome.dead_heat) for outcome in given.outcomes}
+    if not given.outcomes and before is not None:
+        # settled is all it says; the results that stand are not taken back by it
+        results = before.results
     state.settled = Settled(message.certainty, draft.producer, draft.version, results)
     if before is None or (before.certainty, before.results) != (message.certainty, results):
         draft.content.add(key)

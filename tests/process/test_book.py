@@ -287,6 +287,16 @@ def test_certainty(name):
     assert result_of(driver) == expected
 
 
+def test_a_settlement_without_outcomes_keeps_the_results_that_stand():
+    bare = m.Settlement(
+        ts=12, id="bare", event="uof:1", provider="uof", producer="1", sport="football", certainty="live",
+        markets=(m.MarketResult(market="1x2"),),
+    )  # fmt: skip
+    driver, outcomes = after(settle(11, "live"), bare)
+    assert outcomes[-1] == "unchanged"
+    assert result_of(driver) == ("live", ["home"])
+
+
 def test_a_settlement_creates_outcomes_without_odds():
     driver, _ = after(settle(11))
     assert [(each.id, each.odds, each.result) for each in driver.market().outcomes] == [
