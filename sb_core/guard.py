@@ -2,19 +2,20 @@
 
 The rules: a request whose length can be read in two ways is refused and its connection closed (smuggling); a body is
 read here, whole, within a limit and a deadline, before the application sees the request, so that no application waits
-for a slow or endless body; an answer that comes before the body's end closes the connection.
+for a slow or endless body; a refusal closes the connection.
 Reading everything first is also what keeps hypercorn alive: its queue to an application that no longer listens blocks
-the connection for ever, so whoever answers early goes on draining until the connection is closed.
+the connection for ever. And refusals are written past its protocol: told to answer with `Connection: close` while more
+is buffered, it sees an error of the client's and may close before the answer is out.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import anyio
 from msgspec import Struct
 
-from sb_core.ops import problem_answer
+from sb_core.ops import problem_answer, title
 
 AsgiEvent: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,8 +28,8 @@ VERSIONS: Final = ("1.0", "1.1")
 HEADERS_MAX: Final = 100
 HEADER_BYTES_MAX: Final = 32_768
 TARGET_BYTES_MAX: Final = 8_192
-DRAIN_S: Final = 1.0
-"""How long the rest of a refused body is read on, so that the client gets to read the answer."""
+CONNECTION: Final = "sb_connection"
+"""Where in scope["state"] the server puts the Connection."""
 
 
 class GuardLimits(Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ class Guard:
         if refusal is not None:
             if self._on_refused is not None:
                 self._on_refused(refusal.code)
-            await _answer_early(refusal, str(scope["path"]), receive, send)
+            await _refuse(refusal, scope, send)
 
     async def _read_body(self, receive: Receive, parts: list[bytes]) -> Refusal | None:
         """Read the whole body into `parts`, which count as in flight. Raises _GoneError when the client went away."""
@@ -177,30 +178,28 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _answer_early(refusal: Refusal, path: str, receive: Receive, send: Send) -> None:
-    """Answer, let the client read it while the rest of its body is drained, and close the connection."""
-    answer = problem_answer(refusal.status, refusal.code, refusal.detail, path[:200])
+class Connection(Protocol):
+    """What the server gives with each request (scope["state"][CONNECTION]), to answer past its own protocol."""
+
+    async def refuse(self, answer: bytes) -> None:
+        """Write a whole answer and close, letting the client read it."""
+        ...
+
+
+async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
+    """Answer and close the connection, without waiting for what the client still sends."""
+    answer = problem_answer(refusal.status, refusal.code, refusal.detail, str(scope["path"])[:200])
     headers = [
         (b"content-type", answer.content_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
-        (b"connection", b"close"),
         *refusal.headers,
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-    ended = anyio.Event()
-
-    async def drain() -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "http.disconnect" or not event.get("more_body", False):
-                ended.set()
-            if event["type"] == "http.disconnect":
-                return
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(drain)
-        with anyio.move_on_after(DRAIN_S):
-            await ended.wait()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        group.cancel_scope.cancel()
+    connection: Connection | None = scope.get("state", {}).get(CONNECTION)
+    if connection is None or scope["http_version"] in {"2", "3"}:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        return
+    lines = [b"HTTP/1.1 %d %s" % (refusal.status, title(refusal.status).encode())]
+    lines += [b"%s: %s" % header for header in (*headers, (b"connection", b"close"))]
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    await connection.refuse(b"\r\n".join(lines) + b"\r\n\r\n" + body)

@@ -56,11 +56,16 @@ class OpsAnswer(Struct, frozen=True):
     body: bytes
 
 
+def title(status: int) -> str:
+    """Return the words for a status."""
+    return _TITLES.get(status, "Error")
+
+
 def problem_answer(status: int, code: str, detail: str, instance: str | None = None) -> OpsAnswer:
     """Make a problem+json answer (RFC 9457 and `code`)."""
     body = {
         "type": f"urn:sb:problem:{code}",
-        "title": _TITLES.get(status, "Error"),
+        "title": title(status),
         "status": status,
         "detail": detail,
         "code": code,

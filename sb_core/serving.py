@@ -2,13 +2,15 @@
 
 The rules: a port that cannot be had is said with its setting; there is a limit on connections; an answer that nobody
 takes is given up at a deadline; a stop ends everything within STOP_S, a cancellation at once.
-Hypercorn's own `serve` shields its writes from cancellation, so that one client that stops reading holds up a stop for
-ever, and a request pipelined behind a closing answer leaves its task waiting for ever. So each connection runs here on
-a stream with a write deadline, in a cancel scope of its own that ends soon after the stream is closed.
+Hypercorn's own `serve` keeps none of them. It shields its writes from cancellation, so that one client that stops
+reading holds up a stop for ever; a request pipelined behind a closing answer leaves a task that waits for ever, and
+takes the answer with it when the order of tasks is unlucky; a connection that its client has closed counts as idle for
+another while. So each of its connections runs here on a stream that knows its end, in a cancel scope of its own.
 """
 
 import errno
 import socket
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import anyio
@@ -17,11 +19,11 @@ from anyio.abc import TaskStatus
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.typing import LifespanState
 from hypercorn.utils import wrap_app
 from msgspec import Struct
 
-from sb_core.guard import HEADER_BYTES_MAX, AsgiApp, Guard, GuardLimits
+from sb_core.guard import CONNECTION, HEADER_BYTES_MAX, AsgiApp, Guard, GuardLimits
 from sb_core.settings import Settings, SettingsError
 from sb_core.telemetry import Telemetry, error_fields
 
@@ -30,7 +32,11 @@ STOP_S: Final = 3.0
 HEAD_DEADLINE_S: Final = 10.0
 """Longest wait for a request's head, on a new connection and between requests."""
 LINGER_S: Final = 1.0
-"""How long a connection's tasks may live after its stream is closed."""
+"""How long a connection that we close still reads what its client is sending."""
+QUIET_S: Final = 0.25
+"""A client that sends nothing for this long has nothing more on its way."""
+GONE_S: Final = 0.25
+"""How long tasks may live on a connection that is no more."""
 WRITE_CHUNK_BYTES: Final = 65_536
 BACKLOG: Final = 256
 REQUESTS_PER_CONNECTION_MAX: Final = 100_000
@@ -75,7 +81,7 @@ async def serve_http(
     """
     limits = limits or HttpLimits()
     server = _Server(app, body_bytes_max, limits, telemetry)
-    listener = listen(bind, port)
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(listen(bind, port)))
     try:
         async with trio.open_nursery() as nursery:
             accepting = trio.CancelScope()
@@ -93,7 +99,7 @@ async def serve_http(
         listener.socket.close()
 
 
-def listen(bind: str, port: int) -> trio.SocketListener:
+def listen(bind: str, port: int) -> socket.socket:
     """Bind and listen at once. Raises SettingsError that names port and setting."""
     host = "127.0.0.1" if bind == "localhost" else bind.strip("[]")
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -111,7 +117,7 @@ def listen(bind: str, port: int) -> trio.SocketListener:
         raise SettingsError(
             f"can't listen on port {port} of {bind} (SB_BIND, SB_PORT_OFFSET): {error.strerror}"
         ) from error
-    return trio.SocketListener(trio.socket.from_stdlib_socket(made))
+    return made
 
 
 class _Server:
@@ -121,7 +127,7 @@ class _Server:
         self._context = WorkerContext(None)
         self._config = _config(telemetry)
         self._slots = trio.Semaphore(limits.connections_max)
-        self._streams: dict[int, _DeadlineStream] = {}
+        self._streams: dict[int, _Connection] = {}
         self._emptied = trio.Event()
         self._next = 0
         guard_limits = GuardLimits(
@@ -153,16 +159,17 @@ class _Server:
                     self._telemetry.warn("accept_failed", **error_fields(error))
                     await trio.sleep(_ACCEPT_RETRY_S)
                 else:
-                    nursery.start_soon(self._connection, stream)
+                    nursery.start_soon(self._serve, stream)
 
-    async def _connection(self, inner: trio.SocketStream) -> None:
+    async def _serve(self, inner: trio.SocketStream) -> None:
         number = self._next = self._next + 1
-        stream = _DeadlineStream(inner, self._limits.write_deadline_s)
+        stream = _Connection(inner, self._limits.write_deadline_s)
         self._streams[number] = stream
         self._open.set(len(self._streams))
         try:
             with stream.scope:
-                await TCPServer(self._app, self._config, self._context, ConnectionState(LifespanState()), stream)  # type: ignore[arg-type]
+                state = LifespanState({CONNECTION: stream})
+                await TCPServer(self._app, self._config, self._context, state, stream)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  one connection's end, whatever it was, must not be the server's
             self._telemetry.error("connection_crashed", **error_fields(error))
         finally:
@@ -187,8 +194,13 @@ class _Server:
             stream.abort()
 
 
-class _DeadlineStream:
-    """A socket stream as hypercorn uses one; a write that makes no progress within its deadline breaks it."""
+class _Connection:
+    """A socket stream as hypercorn uses one, which ends when it should.
+
+    A write that makes no progress within its deadline breaks it. After its end (closed by us, by the client or broken)
+    nothing more is written, what still arrives is read and thrown away for LINGER_S so that the client gets to read the
+    answer before a reset, and then whatever task still hangs on the connection is cancelled.
+    """
 
     def __init__(self, inner: trio.SocketStream, write_deadline_s: float) -> None:
         self.scope = trio.CancelScope()
@@ -196,31 +208,75 @@ class _DeadlineStream:
         self._inner = inner
         self._write_deadline_s = write_deadline_s
         self._writing: trio.CancelScope | None = None
-        self._aborted = False
+        self._reading = trio.Lock()
+        self._awaiting: trio.CancelScope | None = None
+        self._mute = False
+        self._closing = False
+
+    def _end_within(self, seconds: float) -> None:
+        self.scope.deadline = min(self.scope.deadline, trio.current_time() + seconds)
+
+    async def refuse(self, answer: bytes) -> None:
+        """Write a whole answer past hypercorn, and close: whatever follows on this connection is not a request."""
+        await self.send_all(answer)
+        self._mute = True
+        await self.aclose()
 
     async def send_all(self, data: bytes) -> None:
+        if self._mute:
+            return
         view = memoryview(data)
         for start in range(0, len(view), WRITE_CHUNK_BYTES):
             with trio.CancelScope(deadline=trio.current_time() + self._write_deadline_s) as self._writing:
-                if self._aborted:
-                    self._writing.cancel()
                 await self._inner.send_all(view[start : start + WRITE_CHUNK_BYTES])
             if self._writing.cancelled_caught:
+                self._end_within(GONE_S)
                 self.socket.close()
                 raise trio.BrokenResourceError("the client takes nothing")
 
     async def receive_some(self, max_bytes: int) -> bytes:
-        return bytes(await self._inner.receive_some(max_bytes))
+        data: bytes | bytearray = b""
+        async with self._reading:
+            if self._closing:
+                return b""
+            with trio.CancelScope() as self._awaiting:
+                data = await self._inner.receive_some(max_bytes)
+        if not data:
+            self._end_within(GONE_S)
+        return b"" if self._closing else bytes(data)
 
     async def send_eof(self) -> None:
-        await self._inner.send_eof()
+        if not self._closing:
+            await self._inner.send_eof()
 
     async def aclose(self) -> None:
-        self.scope.deadline = min(self.scope.deadline, trio.current_time() + LINGER_S)
-        await self._inner.aclose()
+        if self._closing:
+            return
+        self._closing = True
+        if self._awaiting is not None:
+            self._awaiting.cancel()
+        self._end_within(LINGER_S + GONE_S)
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                await self._inner.send_eof()
+                with trio.move_on_after(LINGER_S):
+                    await self._discard()
+        finally:
+            self.socket.close()
+            self._end_within(GONE_S)
+
+    async def _discard(self) -> None:
+        """Read until the client has closed or says nothing more."""
+        async with self._reading:
+            data: bytes | bytearray = b"?"
+            while data:
+                data = b""
+                with trio.move_on_after(QUIET_S):
+                    data = await self._inner.receive_some(WRITE_CHUNK_BYTES)
 
     def abort(self) -> None:
-        self._aborted = True
+        """End now, also in the midst of a write, which hypercorn shields from cancellation."""
+        self._mute = True
         if self._writing is not None:
             self._writing.cancel()
         self.scope.cancel()
