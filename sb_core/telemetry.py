@@ -65,7 +65,6 @@ _LABELS_REFUSED: Final = frozenset(
         "trace",
         "market",
         "line",
-        "outcome",
         "session",
         "client",
         "key",
