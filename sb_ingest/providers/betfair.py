@@ -168,7 +168,8 @@ class _Batch:
             self._make_room()
         event = f"{PROVIDER}:{definition.event_id}"
         name = SPORTS.get(str(definition.event_type_id))
-        name = name and (self.knowledge.sport_of(event) or name)
+        facts = self.events.get(event)
+        name = name and (facts.sport if facts else self.knowledge.sport_of(event) or name)
         sport = find(name) if name else None
         held = known if isinstance(known, Held) else None
         if held and (held.event != event or sport is None or definition.betting_type not in BETTING_TYPES):
@@ -181,8 +182,8 @@ class _Batch:
             message = f"betting type {definition.betting_type} of market {source}"
             return Foreign(code="unsupported_type", message=message, event=event, sport=name, line=line)
         instant_ms(definition.market_time)
-        facts = learn_event(self.events.get(event) or EventFacts(sport=name), source, definition)
-        if held and _runners(held.definition) == _runners(definition):
+        facts = learn_event(facts or EventFacts(sport=name), source, definition)
+        if held and _shape(held.definition) == _shape(definition):
             lines = held.lines
         else:
             lines = plan_lines(source, definition, sport)
@@ -298,5 +299,9 @@ class _Batch:
         return facts
 
 
-def _runners(definition: MarketDefinition) -> list[tuple[str, int]]:
-    return [(runner_source(runner.id, runner.hc), runner.sort_priority) for runner in definition.runners]
+def _shape(definition: MarketDefinition) -> list[tuple[str, str | int]]:
+    """Return what a market's lines are made of; while it stays the lines stay, whatever names come later."""
+    runners: list[tuple[str, str | int]] = [
+        (runner_source(runner.id, runner.hc), runner.sort_priority) for runner in definition.runners
+    ]
+    return [(definition.betting_type, definition.market_type), *runners]
