@@ -28,7 +28,7 @@ class Source(Protocol):
     def fetch(self, partition: TopicPartition, offset: int, records_max: int, bytes_max: int) -> Sequence[Fetched]:
         """Return records from `offset` on, at least one if there is one. Raises LogTruncatedError."""
 
-    def poll(self, topics: Sequence[str]) -> None:
+    def poll(self) -> None:
         """Look whether another process has appended. Raises UnavailableError when closed."""
 
     async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
@@ -69,7 +69,7 @@ class LogReader:
                 return delivery
             if not polled:
                 polled = True
-                self._source.poll(self.topics)
+                self._source.poll()
                 continue
             left = until - anyio.current_time()
             if left <= 0:

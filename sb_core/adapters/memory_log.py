@@ -77,7 +77,6 @@ class MemoryLog:
 
     def reader(self, topics: Sequence[str], group: str | None = None) -> LogReader:
         """Return a reader of these topics. Raises ContractError for an unknown topic."""
-        self._check_open()
         member = Membership(tuple((topic, n) for topic in topics for n in range(self._spec(topic).partitions)))
         reader = LogReader(self, topics, group, member)
         self._readers.append(reader)
@@ -143,6 +142,7 @@ class MemoryLog:
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         """Return a group's committed offsets."""
         await anyio.lowlevel.checkpoint()
+        self._check_open()
         return dict(self._committed.get(group, {}))
 
     async def prune(self, now_ms: int) -> int:
@@ -181,7 +181,7 @@ class MemoryLog:
                 return records[: n + 1]
         return records
 
-    def poll(self, topics: Sequence[str]) -> None:
+    def poll(self) -> None:
         """Raise UnavailableError when closed."""
         self._check_open()
 
@@ -207,6 +207,7 @@ class MemoryLog:
             raise UnavailableError("the log is closed")
 
     def _spec(self, topic: str) -> TopicSpec:
+        self._check_open()
         spec = self._specs.get(topic)
         if spec is None:
             raise ContractError(f"there is no topic {topic!r}")

@@ -97,7 +97,7 @@ class SqliteLog:
             self._read_topics[name] = self._read_topics.get(name, 0) + 1
         self._polled_at = -1.0
         self._version = -1  # bounds of topics that nobody read may be old
-        self.poll(reader.topics)
+        self.poll()
         if group is None:
             reader.member.give(wanted)
         else:
@@ -195,7 +195,7 @@ class SqliteLog:
             raise outside(partition, offset, start, end)
         return found
 
-    def poll(self, topics: Sequence[str]) -> None:
+    def poll(self) -> None:
         """Look, if it wasn't done just now, whether another process has appended or pruned."""
         self._check_open()
         now = anyio.current_time()
@@ -208,8 +208,7 @@ class SqliteLog:
             self._version = version
             self._refresh(n for name in self._read_topics for n in self._topics[name].ids)
             for reader in self._readers:
-                if reader.topics != tuple(topics):
-                    reader.wake()
+                reader.wake()
 
     async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keep a group's offsets, together with what else is being written."""
