@@ -83,6 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_body_deadline_ms: int = 30_000
     http_write_deadline_ms: int = 10_000
     http_inflight_bytes_max: int = 128 * _MIB
+    rest_answers_bytes_max: int = 64 * _MIB
     ingest_body_bytes_max: int = 8 * _MIB
     ingest_items_max: int = 20_000
     ingest_depth_max: int = 32
@@ -180,6 +181,7 @@ SETTINGS: Final = (
     Setting("http_body_deadline_ms", "ms", "Time for a request's body to arrive; then 408."),
     Setting("http_write_deadline_ms", "ms", "A client that takes nothing of an answer for this long is cut off."),
     Setting("http_inflight_bytes_max", "bytes", "Request bodies in memory at once; beyond it 429."),
+    Setting("rest_answers_bytes_max", "bytes", "Encoded events that the REST service keeps."),
     Setting("ingest_body_bytes_max", "bytes", "Largest feed body, also after decompression; beyond it 413."),
     Setting("ingest_items_max", "items", "Documents or messages in one feed request."),
     Setting("ingest_depth_max", "levels", "Deepest nesting of a document; beyond it `too_deep`."),

@@ -39,7 +39,7 @@ def make_rest_app(node: Node, context: Context, ops: Ops, keys: Keys) -> QuartTr
     app.register_error_handler(RestProblem, _problem)
     app.register_error_handler(BadQueryError, _bad_query)
     app.register_error_handler(TimeoutError, _timeout)
-    answers = AnswerCache()
+    answers = AnswerCache(context.settings.rest_answers_bytes_max)
     events = EventRoutes(node, context.store, answers)
     lists = ListRoutes(node, context.store)
     views: dict[str, _View] = {

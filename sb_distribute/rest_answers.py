@@ -17,8 +17,6 @@ from sb_distribute.node import EventSnapshot
 from sb_distribute.rest_odds import event_in
 from sb_distribute.rest_queries import OddsFormat
 
-ANSWERS_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Encoded events kept by one node."""
 TAGS_MAX: Final = 50
 """Entity tags looked at in one If-None-Match."""
 JSON: Final = "application/json"
@@ -30,7 +28,7 @@ _Slot = tuple[str, bool, OddsFormat]
 class AnswerCache:
     """Encoded events, those asked for longest ago dropped first. `used_bytes` never exceeds `bytes_max`."""
 
-    def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._held: OrderedDict[_Slot, tuple[int, int, bytes]] = OrderedDict()
         self.used_bytes = 0

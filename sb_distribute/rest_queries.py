@@ -7,6 +7,7 @@ OpenAPI document is made from them, so that what is documented is what is read. 
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -164,6 +165,7 @@ def read_query(kind: type[_Q], pairs: Iterable[tuple[str, str]]) -> _Q:
         raise BadQueryError("bad_parameter", _plain(str(error))) from error
 
 
+@lru_cache(maxsize=32)
 def kind_parameters(kind: type[NoQuery]) -> frozenset[str]:
     """Return the names of the parameters that a kind of request takes."""
     return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
