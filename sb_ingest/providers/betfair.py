@@ -45,6 +45,8 @@ from sb_ingest.providers.betfair_wire import (
 )
 
 PROVIDER: Final = "betfair"
+REFUSED_BYTES_MAX: Final = 65_536
+"""A refusal keeps the whole message's bytes (a replay takes from it what was refused), of a larger one only its change."""
 _UNAVAILABLE: Final = 400
 """From here on a message's `status` says that the stream is not up to date (503)."""
 
@@ -91,7 +93,7 @@ def _market_changes(
         seq = before.seq if again else before.seq + 1
     batch = _Batch(before, knowledge, producer, message.pt, seq)
     for change in changes:
-        batch.take(change, document if len(changes) == 1 else None)
+        batch.take(change, document if len(document) <= REFUSED_BYTES_MAX else bytes(change))
     messages = batch.messages()
     after = msgspec.structs.replace(
         before, markets=batch.markets, events=batch.events, pt=message.pt, clk=message.clk, seq=seq
@@ -115,13 +117,13 @@ class _Batch:
         self.seq = seq
         self.markets = dict(before.markets)
         self.events = dict(before.events)
-        self.piece: Raw | bytes = b""
+        self.piece = b""
         self.touched: dict[str, Touched] = {}
         self.refusals: list[Refusal] = []
 
-    def take(self, raw: Raw, document: bytes | None) -> None:
-        """Take one market change. `document` is given when the change is all there is in it."""
-        self.piece = raw if document is None else document
+    def take(self, raw: Raw, piece: bytes) -> None:
+        """Take one market change; `piece` are the bytes to keep if it is refused."""
+        self.piece = piece
         try:
             change = decode_change(raw)
         except FeedError as error:
@@ -167,7 +169,8 @@ class _Batch:
         if known is None and len(self.markets) >= MARKETS_HELD_MAX:
             self._make_room()
         event = f"{PROVIDER}:{definition.event_id}"
-        name = SPORTS.get(str(definition.event_type_id))
+        type_id = str(definition.event_type_id)
+        name = SPORTS.get(type_id)
         facts = self.events.get(event)
         name = name and (facts.sport if facts else self.knowledge.sport_of(event) or name)
         sport = find(name) if name else None
@@ -175,8 +178,9 @@ class _Batch:
         if held and (held.event != event or sport is None or definition.betting_type not in BETTING_TYPES):
             raise FeedError("schema", f"market {source} of {held.event} turned into another market")
         if name is None or sport is None:
-            message = f"eventTypeId {definition.event_type_id} is no sport that we have"
-            return Foreign(code="unsupported_sport", message=message, event=event)
+            message = f"eventTypeId {type_id} is no sport that we have"
+            # a sport by their name, so that no hint of the request makes the event one of ours
+            return Foreign(code="unsupported_sport", message=message, event=event, sport=f"{PROVIDER}:{type_id}")
         if definition.betting_type not in BETTING_TYPES:
             line = plain_lines(source, definition)[0]
             message = f"betting type {definition.betting_type} of market {source}"
@@ -242,7 +246,7 @@ class _Batch:
             Refusal(
                 code=code,
                 message=message,
-                raw=bytes(self.piece),
+                raw=self.piece,
                 event=foreign.event if foreign else None,
                 sport=foreign.sport if foreign else None,
                 market=line.market if line else None,

@@ -207,7 +207,7 @@ def test_greyhounds_are_refused_one_by_one(folder: Path) -> None:
         [refusal] = result.refusals
         assert refusal.code == "unsupported_sport"
         assert refusal.event == "betfair:31389771"
-        assert (refusal.sport, refusal.market, refusal.line) == (None, None, None)
+        assert (refusal.sport, refusal.market, refusal.line) == ("betfair:4339", None, None)
         assert refusal.ts == json.loads(doc)["pt"]
         assert refusal.raw == doc
 

@@ -75,13 +75,19 @@ def test_one_broken_change_of_three_is_refused_alone_and_waits_for_an_image() ->
     assert [message.event for message in result.messages] == ["betfair:1", "betfair:3"]
     [refusal] = result.refusals
     assert (refusal.code, refusal.event, refusal.market, refusal.line) == ("schema", "betfair:2", "1x2", "")
-    assert json.loads(refusal.raw) == broken
+    assert json.loads(refusal.raw)["mc"][1] == broken
     # its ladders miss something now: neither deltas nor a definition mend that
     for later in (change(good, id="1.2"), change(good, id="1.2", md=definition(eventId="2"))):
         result = feed.send(later)
         assert [r.code for r in result.refusals] == ["no_image"]
         assert of(result, Odds) is None
     assert prices(feed.send(change(good, id="1.2", img=True)))["home"] == "2.00"
+
+
+def test_of_a_large_message_a_refusal_keeps_its_own_change() -> None:
+    images = [change([{"id": 11, "atb": [[2, n]] * 100}], id=f"1.{n}") for n in range(200)]
+    result = Feed().send(*images)
+    assert [json.loads(refusal.raw) for refusal in result.refusals] == images
 
 
 def test_a_broken_market_is_settled_all_the_same() -> None:
