@@ -112,7 +112,7 @@ def test_who_waits_for_a_rev_holds_up_nobody(in_world):
             for _ in range(5):
                 group.start_soon(wait)
             await trio.sleep(0.1)
-            with trio.fail_after(1):
+            with trio.fail_after(1.5):
                 assert (await client.get(f"/v1/events/{EVENT}")).status_code == 200
         assert statuses == [425] * 5
 
