@@ -1,0 +1,99 @@
+"""Recorded files: opened by what they are (bzip2, gzip, zstandard, plain), read in chunks, cut into documents.
+
+The rule: a compressed file that ends too early gives all that can be had of it, and then says so.
+"""
+
+import bz2
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import Any, Final, Protocol, cast
+
+from sb_generator import split
+from sb_generator.split import Document, SourceError
+
+CHUNK_BYTES: Final = 262_144
+SESSION_CHARS_MAX: Final = 100
+_SUFFIXES: Final = (".bz2", ".gz", ".zst"), (".ndjson", ".jsonl", ".json", ".xml", ".txt", ".capture")
+_NOT_IN_NAMES: Final = re.compile(r"[^\w.\-]+")
+
+
+class _Stream(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+def documents(path: Path) -> Iterator[Document]:
+    """Yield a file's documents in order. Raises SourceError when it can't be read (to its end), after what could."""
+    return split.documents(chunks(path))
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's bytes, decompressed. Raises SourceError."""
+    try:
+        stream = _opened(path)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+    try:
+        while chunk := stream.read1(CHUNK_BYTES):
+            yield bytes(chunk)
+    except (EOFError, OSError, zlib.error) as error:
+        raise SourceError(f"{path}: {error}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "zstandard":
+            raise
+        raise SourceError(f"{path}: {error}") from error
+    finally:
+        stream.close()
+
+
+def _opened(path: Path) -> _Stream:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    for mark, opener in _MAGIC.items():
+        if magic.startswith(mark):
+            return opener(path)
+    return cast("_Stream", path.open("rb"))
+
+
+def _zstandard(path: Path) -> _Stream:
+    import zstandard  # noqa: PLC0415  a driver that only such files need
+
+    return _Zstandard(zstandard.open(path, "rb"))
+
+
+class _Zstandard:
+    """zstandard's reader has no read1, and its read gives what there is."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read1(self, size: int, /) -> bytes:
+        return bytes(self._inner.read(size))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+_MAGIC: Final[dict[bytes, Callable[[Path], _Stream]]] = {
+    b"BZh": lambda path: cast("_Stream", bz2.BZ2File(path)),
+    b"\x1f\x8b": lambda path: cast("_Stream", gzip.GzipFile(path)),
+    b"\x28\xb5\x2f\xfd": _zstandard,
+}
+
+
+def session_names(files: tuple[str, ...]) -> tuple[str, ...]:
+    """Name a session per file: its stem, with a number where two files of one replay have the same."""
+    taken: dict[str, int] = {}
+    names = []
+    for file in files:
+        name = PurePath(file).name
+        for suffixes in _SUFFIXES:
+            for suffix in suffixes:
+                name = name.removesuffix(suffix)
+        name = _NOT_IN_NAMES.sub("_", name)[:SESSION_CHARS_MAX] or "file"
+        taken[name] = taken.get(name, 0) + 1
+        names.append(name if taken[name] == 1 else f"{name}-{taken[name]}")
+    return tuple(names)
