@@ -17,7 +17,7 @@ from sb_distribute.conflate import Change, Version
 from sb_distribute.cursor import Position
 from sb_distribute.session import Session
 from sb_distribute.state import Live, NodeState, Step
-from sb_distribute.subscriptions import Index, Put, Subscription
+from sb_distribute.subscriptions import Index, Pictured, Put, Subscription
 from sb_distribute.wire import Format
 
 FLUSH_BYTES_MAX: Final = 262_144
@@ -93,18 +93,15 @@ class Hub:
         """Where the node stands."""
         return self.state.position
 
-    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> tuple[Version, bytes] | None:
-        """Return an event's version and encoding; None (and it is asked for) when it isn't held."""
+    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> Pictured | None:
+        """Return an event encoded; None (and it is asked for) when it isn't held."""
         live = self.state.live(event)
         if live is None:
             self._want(event)
             return None
-        return live.version, self._snapshots.get(live, markets, form, stale=live.header.sport in self.stale)
-
-    def sports_of(self, events: Iterable[str]) -> frozenset[str]:
-        """Return the sports that these events have."""
-        lives = (self.state.live(event) for event in events)
-        return frozenset(live.header.sport for live in lives if live is not None)
+        sport = live.header.sport
+        stale = sport in self.stale
+        return Pictured(live.version, sport, stale, self._snapshots.get(live, markets, form, stale=stale))
 
     # Sessions and subscriptions come and go.
 

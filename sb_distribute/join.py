@@ -113,8 +113,10 @@ class Joiner:
         wanted = self._matching(sub, changes)
         if wanted is None:
             return None
-        held = {event: live.version for event, live in self._hub.matching(sub).items()}
-        sub.resume(source, wanted, held, position.at(sub.indices, cursor.offsets))
+        held = self._hub.matching(sub)
+        versions = {event: live.version for event, live in held.items()}
+        sports = {live.header.sport for live in held.values()}
+        sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets))
         return source
 
     async def _from_log(self, offsets: dict[int, int]) -> list[Change] | None:

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from sb_distribute import wire
-from sb_distribute.subscriptions import Filter, Picture, Subscription
+from sb_distribute.filters import Filter
+from sb_distribute.subscriptions import Picture, Subscription
 from sb_distribute.wire import Format, RefusedError
 
 MESSAGES_PER_S_MAX: Final = 50

@@ -6,82 +6,31 @@ Pure: times are arguments, the events come from a Picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from sb_core.topics import partition_of, sport_of
 from sb_distribute import cursor as cursors
 from sb_distribute import wire
 from sb_distribute.conflate import Change, Version, Waiting
 from sb_distribute.cursor import Position
-from sb_distribute.wire import Format, RefusedError
+from sb_distribute.filters import Filter, Kind
+from sb_distribute.wire import Format
 
 FRAME_BYTES_MAX: Final = 131_072
 """A frame of updates takes no further item beyond this; clients' libraries often refuse more than 1 MiB."""
 
-Kind: TypeAlias = Literal["all", "sports", "events", "competitions"]
 Put: TypeAlias = Literal["no", "now", "later"]
 """Whether a change gives a subscription something to send: no, at once, or when its conflation is due."""
 
 
-class Filter(Struct, frozen=True):
-    """What a subscription covers; `markets` None means all markets."""
+class Pictured(NamedTuple):
+    """An event encoded: its version, its sport, and whether it was shown as stale."""
 
-    kind: Kind
-    ids: frozenset[str] = frozenset()
-    markets: frozenset[str] | None = None
-
-    @classmethod
-    def of(cls, asked: wire.Subscribe, sports: Sequence[str]) -> "Filter":
-        """Read a client's wish. Raises RefusedError (bad_filter, unknown_sport, too_many)."""
-        lists: dict[Kind, list[str] | None] = {
-            "sports": asked.sports,
-            "events": asked.events,
-            "competitions": asked.competitions,
-        }
-        given = [(kind, ids) for kind, ids in lists.items() if ids is not None]
-        if len(given) > 1:
-            raise RefusedError("bad_filter", "only one of sports, events and competitions", asked.sub)
-        for name, ids in (*given, ("markets", asked.markets)):
-            if ids is not None and not ids:
-                raise RefusedError("bad_filter", f"{name} is empty; leave it out for all", asked.sub)
-            if ids is not None and len(ids) > wire.FILTER_IDS_MAX:
-                raise RefusedError("too_many", f"more than {wire.FILTER_IDS_MAX} {name}", asked.sub)
-        kind, ids = given[0] if given else ("all", [])
-        if kind == "sports":
-            for sport in ids or ():
-                if sport not in sports:
-                    raise RefusedError("unknown_sport", f"no sport {sport[:40]!r}", asked.sub)
-        markets = None if asked.markets is None else frozenset(asked.markets)
-        return cls(kind, frozenset(ids or ()), markets)
-
-    def matches(self, event: str, sport: str, competition: str | None) -> bool:
-        """Tell whether an event is covered."""
-        if self.kind == "all":
-            return True
-        if self.kind == "events":
-            return event in self.ids
-        return (sport if self.kind == "sports" else competition) in self.ids
-
-    def digest(self) -> str:
-        """Return 16 hex digits that are the same for the same filter on every node."""
-        markets = "*" if self.markets is None else "\x1e".join(sorted(self.markets))
-        text = "\x1f".join((self.kind, markets, *sorted(self.ids)))
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-    def indices(self, partitions: Sequence[tuple[str, int]]) -> tuple[int, ...]:
-        """Return which feed partitions can have changes for this filter."""
-        if self.kind == "sports":
-            return tuple(i for i, (topic, _) in enumerate(partitions) if sport_of(topic) in self.ids)
-        if self.kind == "events":
-            counts: dict[str, int] = {}
-            for topic, _ in partitions:
-                counts[topic] = counts.get(topic, 0) + 1
-            wanted = {(topic, partition_of(event, count)) for topic, count in counts.items() for event in self.ids}
-            return tuple(i for i, partition in enumerate(partitions) if partition in wanted)
-        return tuple(range(len(partitions)))
+    version: Version
+    sport: str
+    stale: bool
+    body: bytes
 
 
 class Picture(Protocol):
@@ -95,11 +44,8 @@ class Picture(Protocol):
     def stale(self) -> Mapping[str, int]:
         """The sports that are stale, and since when (ms)."""
 
-    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> tuple[Version, bytes] | None:
-        """Return an event's version and encoding, None when it isn't held now."""
-
-    def sports_of(self, events: Iterable[str]) -> frozenset[str]:
-        """Return the sports that these events have."""
+    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> Pictured | None:
+        """Return an event as it is now, None when it isn't held."""
 
 
 class _Pending:
@@ -136,6 +82,8 @@ class Subscription:
         self._pending: dict[str, _Pending] = {}
         self._at_once: dict[str, None] = {}
         self._stale: frozenset[str] = frozenset()
+        self._shown_stale: set[str] = set()
+        self._sports: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Subscription {self.name} {self.filter.kind} events={len(self.sent)} waiting={len(self._pending)}>"
@@ -148,13 +96,19 @@ class Subscription:
         self._subscribed = wire.Subscribed(self.name, recovered=False, source="snapshot", events=len(self._initial))
 
     def resume(
-        self, source: wire.Source, changes: Sequence[Change], held: Mapping[str, Version], since: Position
+        self,
+        source: wire.Source,
+        changes: Sequence[Change],
+        held: Mapping[str, Version],
+        sports: Iterable[str],
+        since: Position,
     ) -> None:
         """Begin where a cursor stands: `changes` are all that came since, `held` the events that match now.
 
         With a market filter nobody knows the last rev that was sent before; `prev` is then 0 for an event's first item.
         """
         blind = self.filter.markets is not None
+        self._sports.update(sports)
         for event, version in held.items():
             self.sent[event] = (version[0], 0) if blind else version
         for change in changes:
@@ -281,7 +235,7 @@ class Subscription:
                 yield from self._changes(picture, form, now_ms)  # what a resume brought
             self.synced = True
             yield form.encode(wire.Synced(self.name, self.cursor(picture)))
-        if self._stale or picture.stale:
+        if self._stale or self._shown_stale or picture.stale:
             yield from self._staleness(picture, form)
         if self._pending:
             yield from self._changes(picture, form, now_ms)
@@ -290,24 +244,29 @@ class Subscription:
         found = picture.snapshot(event, self.filter.markets, form)
         if found is None:
             return None
-        self.sent[event] = found[0]
-        return form.encode(wire.Snapshot(self.name, Raw(found[1])))
+        self.sent[event] = found.version
+        self._sports.add(found.sport)
+        if found.stale:
+            self._shown_stale.add(found.sport)
+        return form.encode(wire.Snapshot(self.name, Raw(found.body)))
 
     def _staleness(self, picture: Picture, form: Format) -> Iterator[bytes]:
-        now = frozenset(picture.stale) & self._sports(picture)
-        ended, begun = sorted(self._stale - now), sorted(now - self._stale)
+        """Say what changed; a sport that only snapshots have called stale gets its `fresh` too."""
+        now = frozenset(picture.stale) & self._concerned(picture)
+        ended, begun = sorted((self._stale | self._shown_stale) - now), sorted(now - self._stale)
         self._stale = now
+        self._shown_stale.clear()
         if ended:
             yield form.encode(wire.Fresh(self.name, ended))
         if begun:
             yield form.encode(wire.Stale(self.name, begun, min(picture.stale[sport] for sport in begun)))
 
-    def _sports(self, picture: Picture) -> frozenset[str]:
+    def _concerned(self, picture: Picture) -> frozenset[str]:
         if self.filter.kind == "sports":
             return self.filter.ids
         if self.filter.kind == "all":
-            return frozenset(picture.stale) | self._stale
-        return picture.sports_of(self.sent)
+            return frozenset(picture.stale)
+        return frozenset(self._sports)
 
     def _changes(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
         due = self.conflate_ms == 0 or (self.due_ms is not None and now_ms >= self.due_ms)
