@@ -18,6 +18,8 @@ PARTITIONS: Final = 12
 ALIVE: Final = "sports-alive"
 EVENTS: Final = "sports-events"
 PRODUCERS: Final = "sports-producers"
+REFERENCE: Final = "sports-reference"
+"""Reference documents that providers sent (market descriptions), compacted; ingest reads them back at its start."""
 DEAD_LETTER: Final = "sports-dead-letter"
 
 _DAY_MS: Final = 86_400_000
@@ -56,6 +58,7 @@ def specs(sports: tuple[str, ...] | None = None) -> tuple[TopicSpec, ...]:
         TopicSpec(ALIVE, 1, _DAY_MS),
         TopicSpec(EVENTS, 1, None, compacted=True),
         TopicSpec(PRODUCERS, 1, None, compacted=True),
+        TopicSpec(REFERENCE, 1, None, compacted=True),
         TopicSpec(DEAD_LETTER, 1, 30 * _DAY_MS),
     )
 

@@ -15,8 +15,8 @@ from sb_core.messages import AnyMessage
 class Refusal(Struct, frozen=True, kw_only=True):
     """A piece of input that could not become (part of) a message.
 
-    `code` is one of errors.CODES or `rule_<name>`; `raw` the original bytes of the piece (of the document, if no smaller
-    piece has bytes of its own). What it names is closed by a bet_stop of its own: (`market`, `line`) or, without a
+    `code` is one of errors.CODES or `rule_<name>`; `raw` the original bytes of the document (a replay takes
+    only what the refusal names from it). What it names is closed by a bet_stop of its own: (`market`, `line`) or, without a
     market, the whole `event`; without an event nothing can be closed. `ts` is the item's (ms), None where it is missing
     or unusable.
     """

@@ -5,7 +5,7 @@ markets and let the rest go on. An odds price is a string: a JSON number never b
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,12 +23,12 @@ from sb_core.messages import (
 )
 from sb_ingest.limits import DEFAULT, Limits
 from sb_ingest.providers import Knowledge, Normalised, Refusal
-from sb_ingest.providers import canonical_xml as xml
+from sb_ingest.providers.canonical_xml import as_json
+from sb_ingest.xml import parse
 
 PIECES_MAX: Final = 2_000
 """Markets of a message that is taken apart; one with more is refused whole."""
-ENVELOPE_BYTES_MAX: Final = 4_096
-"""A message's own fields, repeated around each of its refused markets, so that the dead letter can be replayed."""
+VERSION: Final = 1
 SAID_CHARS_MAX: Final = 200
 TS_MAX: Final = 253_402_300_799_999
 
@@ -69,18 +69,16 @@ class Canonical:
     ) -> Normalised:
         """Decode one message. Raises FeedError when nothing of the document can be used."""
         if document[:1] == b"<" or document.lstrip()[:1] == b"<":
-            element = xml.parse(document, self._limits)
-            text = xml.as_json(element)
-            return _read(text, document, lambda index: xml.piece(element, index))
-        return _read(document, document, None)
+            return _read(as_json(parse(document, self._limits)), document)
+        return _read(document, document)
 
 
-def _read(text: bytes, original: bytes, piece: Callable[[int], bytes] | None) -> Normalised:
-    """Turn a message's JSON into it. `piece` gives the original bytes of one market; None: `text` is the original."""
+def _read(text: bytes, original: bytes) -> Normalised:
+    """Turn a message's JSON into it; `original` is what came."""
     try:
         message: AnyMessage = decoder.decode(text)
     except msgspec.ValidationError as error:
-        return _taken_apart(text, original, piece, error)
+        return _taken_apart(text, original, error)
     except _DECODE_ERRORS as error:
         raise FeedError("malformed", f"no JSON: {error}"[:SAID_CHARS_MAX]) from error
     refused = _head_fault(message, text)
@@ -91,6 +89,8 @@ def _read(text: bytes, original: bytes, piece: Callable[[int], bytes] | None) ->
 
 def _head_fault(message: AnyMessage, text: bytes) -> tuple[str, str] | None:
     """Say what a message of right types lacks."""
+    if message.v != VERSION:
+        return "schema", f"v is not {VERSION}"
     if isinstance(message, SYSTEM_TYPES):
         return "unsupported_type", "messages of this type are written by the system itself"
     if isinstance(message, CONTROL_TYPES):
@@ -101,22 +101,20 @@ def _head_fault(message: AnyMessage, text: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _taken_apart(
-    text: bytes, original: bytes, piece: Callable[[int], bytes] | None, error: msgspec.ValidationError
-) -> Normalised:
+def _taken_apart(text: bytes, original: bytes, error: msgspec.ValidationError) -> Normalised:
     """Refuse the bad markets of a message and keep the others; refuse it whole if it isn't for its markets."""
     fields = _fields(text)
     try:
         markets, market_decoder = _markets(fields, error)
         sound: list[bytes] = []
         refusals: list[Refusal] = []
-        for index, market in enumerate(markets):
+        for market in markets:
             raw = bytes(market)
             fault = _fault(raw, market_decoder)
             if fault is None:
                 sound.append(raw)
             else:
-                refusals.append(_market(fields, raw, piece(index) if piece else _wrapped(fields, raw), *fault))
+                refusals.append(_market(fields, raw, original, *fault))
         message = _decoded(_joined(fields, b",".join(sound)))
         missing = _head_fault(message, text)
         if missing is not None:
@@ -228,13 +226,8 @@ def _market(fields: Mapping[str, Raw], market: bytes, raw: bytes, code: str, sai
     return msgspec.structs.replace(refusal, market=name, line=line if name else None)
 
 
-def _wrapped(fields: Mapping[str, Raw], market: bytes) -> bytes:
-    """Put a market's original bytes into a message of its own, or leave them alone if the rest is too long."""
-    size = sum(len(name) + len(bytes(value)) for name, value in fields.items() if name != "markets")
-    return _joined(fields, market) if size <= ENVELOPE_BYTES_MAX else market
-
-
 def _joined(fields: Mapping[str, Raw], markets: bytes) -> bytes:
+    """Write a message with other markets."""
     parts = [
         msgspec.json.encode(name) + b":" + (b"[" + markets + b"]" if name == "markets" else bytes(value))
         for name, value in fields.items()

@@ -8,7 +8,6 @@ is there but empty is said by the attribute `<name>="[]"`. `info` and `details` 
 
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -16,9 +15,7 @@ from lxml import etree
 from msgspec import Struct, inspect
 
 from sb_core.messages import AnyMessage
-from sb_ingest.xml import local, parse
-
-__all__ = ["as_json", "parse", "piece"]
+from sb_ingest.xml import local
 
 _Kind: TypeAlias = Literal["text", "int", "bool", "object", "objects", "texts", "pairs"]
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -41,15 +38,6 @@ def as_json(root: etree._Element) -> bytes:
     """Write an element as the JSON that the same message would be. An unknown root gives an unknown type."""
     kind = local(root)
     return msgspec.json.encode({"type": kind, **_object(root, _PLANS.get(kind, ()))})
-
-
-def piece(root: etree._Element, index: int) -> bytes:
-    """Return a document with only one of the root's markets."""
-    alone = etree.Element(local(root))
-    for name, value in root.attrib.items():
-        alone.set(name, value)
-    alone.append(deepcopy([child for child in root if local(child) == "market"][index]))
-    return bytes(etree.tostring(alone, encoding="utf-8"))
 
 
 def _object(element: etree._Element, fields: tuple[_Field, ...]) -> dict[str, object]:

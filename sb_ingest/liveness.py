@@ -1,0 +1,189 @@
+"""The owner of producers' liveness: reads `sports-alive`, runs the machine, writes its changes in band.
+
+The rule: one node owns it (by consumer group). A change of state goes to every partition of every feed topic and to
+`sports-producers` in one append, and memory adopts it only when that is acknowledged; appended twice it means the same.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import msgspec
+
+from sb_core import sports, topics
+from sb_core.errors import DependencyError, FencedError, LogTruncatedError
+from sb_core.messages import Alive, Producer, SnapshotComplete, decode, encode
+from sb_core.ports import Reader
+from sb_core.records import Delivery, Fetched, Record, TopicPartition
+from sb_core.runtime import Context
+from sb_ingest import producers
+from sb_ingest.intake import Intake
+from sb_ingest.knowledge import read_to_end
+from sb_ingest.producers import Liveness
+
+GROUP: Final = "sb-liveness"
+RECORDS_MAX: Final = 500
+LOOK_S: Final = 0.5
+_RETRY_S: Final = 1.0
+
+_liveness: Final = msgspec.json.Decoder(Liveness)
+_encoder: Final = msgspec.json.Encoder()
+
+
+class LivenessOwner:
+    """Owns producers' liveness while the group assigns `sports-alive` to this node."""
+
+    def __init__(self, context: Context, intake: Intake) -> None:
+        self._context = context
+        self._intake = intake
+        self._table: dict[str, Liveness] = {}
+        self._held: TopicPartition | None = None
+        self._changes = context.telemetry.counter("producer_changes_total", "Changes of producers' states.", ("state",))
+        self._owner = context.telemetry.gauge("liveness_owner_state", "1 while this node owns producers' liveness.")
+
+    def __repr__(self) -> str:
+        return f"<LivenessOwner {'owns' if self._held else 'waits'} producers={len(self._table)}>"
+
+    @property
+    def table(self) -> producers.Table:
+        """Producers by key, as of the last acknowledged append."""
+        return self._table
+
+    async def run(self) -> None:
+        """Own when assigned, for ever; failures of the log are waited out."""
+        while True:
+            reader = self._context.log.reader((topics.ALIVE,), GROUP)
+            try:
+                while True:
+                    await self._cycle(reader)
+            except (DependencyError, FencedError) as error:
+                self._context.telemetry.warn("liveness_failed", error=type(error).__name__, detail=str(error))
+            finally:
+                self._lose()
+                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                    await reader.aclose()
+            await anyio.sleep(_RETRY_S)
+
+    def _lose(self) -> None:
+        self._held = None
+        self._table = {}
+        self._owner.set(0)
+
+    async def _cycle(self, reader: Reader) -> None:
+        try:
+            delivery = await reader.read(records_max=RECORDS_MAX, wait_s=LOOK_S)
+        except LogTruncatedError:
+            # retention passed the position; what is gone was heard too long ago to matter
+            await self._seek_start(reader)
+            return
+        await self._reassigned(reader, delivery)
+        if self._held is None:
+            return
+        changes = self._heard(delivery.records)
+        if len(delivery.records) < RECORDS_MAX and not delivery.assigned:
+            self._judge(changes)
+        if changes:
+            await self._write(changes)
+        if delivery.records:
+            await reader.commit({self._held: delivery.records[-1].offset + 1})
+
+    async def _reassigned(self, reader: Reader, delivery: Delivery) -> None:
+        if delivery.revoked:
+            self._lose()
+        for place in delivery.assigned:
+            await self._load()
+            committed = await self._context.admin.committed(GROUP)
+            starts = await self._context.admin.starts((topics.ALIVE,))
+            reader.seek(place, max(committed.get(place, 0), starts[place]))
+            self._held = place
+            self._owner.set(1)
+            self._context.telemetry.info("liveness_owned", producers=len(self._table))
+
+    async def _seek_start(self, reader: Reader) -> None:
+        for place, start in (await self._context.admin.starts((topics.ALIVE,))).items():
+            reader.seek(place, start)
+
+    async def _load(self) -> None:
+        """Read back what the owner before knew."""
+        table: dict[str, Liveness] = {}
+
+        async def take(records: Sequence[Fetched]) -> None:
+            for record in records:
+                if record.value is not None:
+                    table[record.key] = _liveness.decode(record.value)
+
+        reader = self._context.log.reader((topics.PRODUCERS,))
+        try:
+            await read_to_end(reader, self._context.admin, (topics.PRODUCERS,), take)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await reader.aclose()
+        self._table = table
+
+    def _heard(self, records: Sequence[Fetched]) -> "_Changes":
+        changes = _Changes(self._table)
+        for record in records:
+            try:
+                message = decode(record.value or b"")
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self._context.telemetry.error("alive_unreadable", offset=record.offset, detail=str(error))
+                continue
+            if isinstance(message, Alive | SnapshotComplete | Producer):
+                heard = producers.hear(changes.table, message, record.offset)
+                if heard is not None:
+                    changes.take(*heard)
+        return changes
+
+    def _judge(self, changes: "_Changes") -> None:
+        fallen = producers.passed(
+            changes.table,
+            self._context.clock.now_ms(),
+            session_silent_ms=self._context.settings.session_silent_s * 1000,
+        )
+        for each in fallen:
+            changes.take(each, True)
+
+    async def _write(self, changes: "_Changes") -> None:
+        """Append changes and what is known of the producers; try again until the log has them."""
+        now = self._context.clock.now_ms()
+        records: list[Record] = []
+        counts: dict[str, int] = {}
+        for each in changes.told:
+            value = encode(each.message(now))
+            for sport in sports.names():
+                topic = topics.feed(sport)
+                records.extend(Record(topic, each.key, value, now, number) for number in range(topics.PARTITIONS))
+                counts[f"system:{sport}"] = counts.get(f"system:{sport}", 0) + topics.PARTITIONS
+        records.extend(
+            Record(topics.PRODUCERS, each.key, _encoder.encode(each), now) for each in changes.touched.values()
+        )
+        await self._intake.append(records, counts)
+        self._table = changes.table
+        for each in changes.told:
+            self._changes.labels(each.state).inc()
+            self._context.telemetry.info(
+                "producer",
+                producer=each.key,
+                state=each.state,
+                gen=each.gen,
+                since=each.outage_since,
+                reason=each.reason,
+            )
+
+
+class _Changes:
+    """What one cycle changes: the table after it, the producers touched, and the states to tell, in order."""
+
+    def __init__(self, table: dict[str, Liveness]) -> None:
+        self.table = dict(table)
+        self.touched: dict[str, Liveness] = {}
+        self.told: list[Liveness] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.touched)
+
+    def take(self, liveness: Liveness, told: bool) -> None:  # noqa: FBT001  both come from the machine as a pair
+        self.table[liveness.key] = liveness
+        self.touched[liveness.key] = liveness
+        if told:
+            self.told.append(liveness)
