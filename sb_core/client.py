@@ -28,8 +28,50 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from sb_core import shown
-from sb_core.client_frames import Followed, Happened, Heard, Heartbeat, Hello, Lost, Synced
+from sb_core.client_frames import (
+    Changed,
+    Followed,
+    Fresh,
+    Gap,
+    Gone,
+    Happened,
+    Heard,
+    Heartbeat,
+    Hello,
+    Item,
+    Lost,
+    Pong,
+    Refused,
+    Snapshot,
+    Stale,
+    Subscribed,
+    Synced,
+    Unsubscribed,
+)
 from sb_core.client_frames import Frame as Frames
+
+__all__ = [
+    "Changed",
+    "Followed",
+    "Fresh",
+    "Gap",
+    "Gone",
+    "Happened",
+    "Heard",
+    "Heartbeat",
+    "Hello",
+    "Item",
+    "Lost",
+    "Pong",
+    "Refused",
+    "Snapshot",
+    "Stale",
+    "StreamClient",
+    "StreamError",
+    "Subscribed",
+    "Synced",
+    "Unsubscribed",
+]
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 READ_BYTES_MAX: Final = 65_536
@@ -261,15 +303,16 @@ class StreamClient:
             return
         data = b""
         try:
-            with anyio.move_on_after(SILENCE_FACTOR * self._heartbeat_ms / 1000):
-                data = await stream.receive(READ_BYTES_MAX)
+            # what came with the handshake may have closed it again
+            if protocol.state is OPEN:
+                with anyio.move_on_after(SILENCE_FACTOR * self._heartbeat_ms / 1000):
+                    data = await stream.receive(READ_BYTES_MAX)
+                if not data:
+                    await self._lost(None, "nothing was heard for too long")
+                    return
+                protocol.receive_data(data)
         except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
             protocol.receive_eof()
-        else:
-            if not data:
-                await self._lost(None, "nothing was heard for too long")
-                return
-            protocol.receive_data(data)
         for event in protocol.events_received():
             self._take_frame(event)
         await self._mend()

@@ -1,0 +1,54 @@
+"""The service as it is composed: both ports, readiness, a stop in order."""
+
+import socket
+
+import anyio
+import httpx
+
+from sb_core.client import Hello, StreamClient
+from sb_core.runtime import open_context
+from sb_core.settings import PORTS, Settings
+from sb_distribute.service import DistributeService
+
+
+def free_offset() -> int:
+    """Find an offset at which both ports are free."""
+    for offset in range(21_000, 30_000, 137):
+        try:
+            for name in ("data-distribution", "data-distribution-stream"):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", PORTS[name] + offset))
+        except OSError:
+            continue
+        return offset
+    raise AssertionError
+
+
+def test_both_ports_serve_and_stop(run):
+    async def main():
+        settings = Settings(log_url="memory:", store_url="memory:", log_level="error", port_offset=free_offset())
+        async with open_context(settings, "data-distribution") as context, anyio.create_task_group() as group:
+            service = DistributeService(context)
+            stop = anyio.Event()
+            ended = anyio.Event()
+
+            async def serve(*, task_status):
+                await service.run(stop, task_status=task_status)
+                ended.set()
+
+            await group.start(serve)
+            async with httpx.AsyncClient() as http:
+                with anyio.fail_after(5):
+                    while (await http.get(f"{settings.distribute_url}/ready")).status_code != 200:
+                        await anyio.sleep(0.02)
+                for base in (settings.distribute_url, settings.stream_url.replace("ws:", "http:")):
+                    health = (await http.get(f"{base}/health")).json()
+                    assert health["service"] == "data-distribution"
+                    assert set(health["checks"]) == {"log", "store", "cache"}
+            async with StreamClient(settings.stream_url, reconnect=False) as client:
+                assert isinstance(await anext(client), Hello)
+                stop.set()
+            with anyio.fail_after(5):
+                await ended.wait()
+
+    run(main)
