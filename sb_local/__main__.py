@@ -7,12 +7,12 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from sb_generator.replay import ReplayOptions, replay
-from sb_generator.sender import HttpSender
 
 from sb_core import settings as settings_module
 from sb_core.runtime import EXIT_FAILED, EXIT_USAGE, Context, run_main
 from sb_core.settings import SettingsError
+from sb_generator.replay import ReplayOptions, replay
+from sb_generator.sender import HttpSender
 from sb_local import status
 from sb_local.service import NAME, LocalService
 

@@ -4,24 +4,48 @@ The rule: what flows is stopped from its source on (generator, ingest, processor
 accepted has had the chance to reach the readers; each tier has its share of the stop's deadline.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
-from sb_distribute.service import DistributeService
-from sb_generator.service import GeneratorService
-from sb_ingest.service import IngestService
+from anyio.abc import TaskStatus
 
 from sb_core import sports, topics
 from sb_core.ops import Ops, add_accounts
 from sb_core.runtime import Context, Service
+from sb_distribute.service import DistributeService
+from sb_generator.service import GeneratorService
+from sb_ingest.service import IngestService
 from sb_process.service import ProcessService, read_account
 
 NAME = "local"
 IDLE_POLL_S = 0.1
+QUIESCE_S = 5.0
 IDLE_CHECKS = 2
 """How many times in a row everything must be found through, because a read of several counters is no snapshot."""
+
+
+class Tier:
+    """Services that stop together."""
+
+    def __init__(self, *services: Service) -> None:
+        self.services = services
+        self.stop = anyio.Event()
+        self._running = len(services)
+        self._ended = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Tier {', '.join(each.name for each in self.services)} running={self._running}>"
+
+    def ended(self) -> None:
+        """Note that one of the services ended."""
+        self._running -= 1
+        if not self._running:
+            self._ended.set()
+
+    async def end(self) -> None:
+        """Stop the services and wait until all have ended."""
+        self.stop.set()
+        await self._ended.wait()
 
 
 class LocalService:
@@ -39,36 +63,33 @@ class LocalService:
         self.processes = [ProcessService(context.for_service(f"data-processing-{name}"), name) for name in names]
         self.distribute = DistributeService(context.for_service("data-distribution"))
         self.generator = GeneratorService(context.for_service("feed-generator"), started=simulate)
+        self._tiers = (Tier(self.generator), Tier(self.ingest), Tier(*self.processes), Tier(self.distribute))
+        """In the order in which they stop; they start the other way round."""
 
     def __repr__(self) -> str:
         return f"<LocalService {self.ingest!r} {self.distribute!r}>"
 
-    @property
-    def tiers(self) -> Sequence[Sequence[Service]]:
-        """The services in the order in which they stop; they start the other way round."""
-        return ([self.generator], [self.ingest], self.processes, [self.distribute])
-
     async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until `stop`, or until the work given is done."""
         async with anyio.create_task_group() as group:
-            running = [(anyio.Event(), [anyio.Event() for _ in tier]) for tier in self.tiers]
-            for tier, (stopping, ended) in reversed(list(zip(self.tiers, running, strict=True))):
-                for service, end in zip(tier, ended, strict=True):
-                    await group.start(_run, service, stopping, end, stop)
+            for tier in reversed(self._tiers):
+                for service in tier.services:
+                    await group.start(_run, service, tier, stop)
             self.ops.ready()
             task_status.started()
-            await self._until(group, stop)
+            if self._work is not None:
+                group.start_soon(_work, self._work, self, stop)
+            await stop.wait()
             self.ops.not_ready("stopping")
-            for stopping, ended in running:
-                stopping.set()
-                for end in ended:
-                    await end.wait()
+            for tier in self._tiers:
+                await tier.end()
             group.cancel_scope.cancel()
 
-    async def _until(self, group: TaskGroup, stop: anyio.Event) -> None:
-        if self._work is not None:
-            group.start_soon(partial(_work, self._work, self, stop))
-        await stop.wait()
+    async def quiesce(self) -> None:
+        """Stop the generator, and give what it sent the time to get through, within QUIESCE_S."""
+        await self._tiers[0].end()
+        with anyio.move_on_after(QUIESCE_S):
+            await self.until_through()
 
     async def account(self) -> Mapping[str, object]:
         """Add the accounts of all services up."""
@@ -93,18 +114,15 @@ class LocalService:
 
 
 async def _run(
-    service: Service,
-    stopping: anyio.Event,
-    end: anyio.Event,
-    stop: anyio.Event,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    service: Service, tier: Tier, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
     try:
-        await service.run(stopping, task_status=task_status)
+        await service.run(tier.stop, task_status=task_status)
     finally:
-        end.set()
-        stop.set()
+        # the end of one is the end of all, but for a generator that was stopped before the others
+        tier.ended()
+        if not tier.stop.is_set():
+            stop.set()
 
 
 async def _work(work: Callable[[LocalService], Awaitable[None]], service: LocalService, stop: anyio.Event) -> None:

@@ -54,13 +54,14 @@ class Pipeline:
     def start(self, *arguments, ready=True):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
         environment |= {"SB_DATA": str(self.data), "SB_PORT_OFFSET": str(self.offset), **self.settings}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sb_local", "--quiet", *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("ab"),
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sb_local", "--quiet", *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         if ready:
             self.wait_ready()
         return self

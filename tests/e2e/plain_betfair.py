@@ -6,8 +6,8 @@ from decimal import Decimal
 
 
 def lines(path):
-    opened = bz2.open(path, "rt") if path.suffix == ".bz2" else path.open()
-    with opened as file:
+    opened = bz2.open if path.suffix == ".bz2" else open
+    with opened(path, "rt") as file:
         yield from (line for line in file if line.strip())
 
 

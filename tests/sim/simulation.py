@@ -89,7 +89,12 @@ class Port:
         return lambda *args, **kwargs: self._call(name, real, writes, args, kwargs)
 
     async def _call(
-        self, name: str, real: Callable[..., Awaitable[Any]], writes: bool, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: FBT001
+        self,
+        name: str,
+        real: Callable[..., Awaitable[Any]],
+        writes: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],  # noqa: FBT001
     ) -> Any:
         await self._gate()
         chance = self._chance
