@@ -11,18 +11,16 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
-import msgspec
-from msgspec import Struct
 
 from sb_core.errors import UnavailableError, UnknownOutcomeError
-from sb_core.ops import problem_answer
 from sb_core.records import Record
 from sb_core.runtime import Context
 from sb_core.telemetry import error_fields
 from sb_ingest import documents, signals
-from sb_ingest.assembly import Assembly, Refused, Terms
+from sb_ingest.answers import Failure, IntakeAnswer, IntakeRequest, answered, problem, refused_problem
+from sb_ingest.assembly import Assembly, Terms
 from sb_ingest.capture import Captures
-from sb_ingest.documents import Body, BodyError, Captured, Document
+from sb_ingest.documents import Body, BodyError, Captured
 from sb_ingest.knowledge import Known, Trial
 from sb_ingest.limits import Limits
 from sb_ingest.producers import awaits
@@ -33,48 +31,8 @@ from sb_ingest.sessions import NO_SESSION, Session, SessionBusyError, Sessions, 
 TRACE_BYTES: Final = 16
 YIELD_DOCUMENTS: Final = 200
 """Documents between two looks at other tasks."""
-RETRY_AFTER_S: Final = 1
 RECOVERY_WAIT_S: Final = 2.0
 """How long the first answers to a recovery wait for the producer's owner to announce it."""
-UNDECODABLE: Final = frozenset({"malformed", "too_deep", "doctype"})
-"""Codes that make a body of one document a 400."""
-
-
-class IntakeRequest(Struct, frozen=True, kw_only=True):
-    """What `POST /v1/feeds/{provider}` says. `recorded`: a session that neither silence nor a restart ends.
-
-    A session's name is its producer's, except of recorded ones, whose producer is "0". `only` is for replays of dead
-    letters: the (market, line) to take.
-    """
-
-    provider: str
-    body: bytes
-    content_type: str = "application/json"
-    content_encoding: str = ""
-    sport: str | None = None
-    key: str | None = None
-    session: str | None = None
-    recorded: bool = False
-    only: tuple[str, str] | None = None
-    documents: tuple[Document, ...] | None = None
-    """Already cut (replays); `body` is then what capture shows, if anything."""
-
-
-class IntakeAnswer(Struct, frozen=True):
-    """The answer in HTTP's terms; `body` is JSON."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = {}
-
-
-class _Answer(Struct):
-    accepted: int
-    refused: list[Refused]
-
-
-_encoder: Final = msgspec.json.Encoder()
 
 
 class Intake:
@@ -135,12 +93,12 @@ class Intake:
     async def accept(self, request: IntakeRequest) -> IntakeAnswer:
         """Take one request in. Never raises for input or for a log that fails."""
         if self.closed:
-            return _problem(request.provider, 503, "unavailable", f"not now: {self.closed}")
+            return problem(request.provider, 503, "unavailable", f"not now: {self.closed}")
         if request.provider not in self._normalisers:
-            return _problem(request.provider, 404, "unknown_provider", f"known are {', '.join(self._normalisers)}")
+            return problem(request.provider, 404, "unknown_provider", f"known are {', '.join(self._normalisers)}")
         if len(self._inflight) >= self._context.settings.ingest_inflight_max:
             self._limited.labels("ingest_inflight_max").inc()
-            return _problem(request.provider, 429, "too_many_requests", f"{len(self._inflight)} requests are at work")
+            return problem(request.provider, 429, "too_many_requests", f"{len(self._inflight)} requests are at work")
         self._numbers += 1
         number = self._numbers
         done = self._inflight[number] = anyio.Event()
@@ -163,12 +121,12 @@ class Intake:
             session = self.sessions.open(key, recorded=request.recorded, now_s=now_s)
         except SessionBusyError:
             self._limited.labels("session_busy").inc()
-            return _problem(
+            return problem(
                 request.provider, 409, "session_busy", f"session {request.session!r} takes one request at a time"
             )
         except SessionsFullError:
             self._limited.labels("sessions_max").inc()
-            return _problem(request.provider, 429, "too_many_sessions", "there is no room for another session")
+            return problem(request.provider, 429, "too_many_sessions", "there is no room for another session")
         try:
             return await self._take(request, number, session)
         finally:
@@ -183,14 +141,14 @@ class Intake:
             return await self._undecodable(request, assembly, error, number)
         self._captures.publish(assembly.terms.received, request.provider, body.captured)
         steps = await self._assemble(request, assembly, body, session)
-        answer = self._answered(assembly, body)
+        answer = answered(assembly, body)
         signs = signals.of_request(steps, assembly, session, self._context.clock.monotonic_s(), self._silent_s)
         failure = await self._append(assembly, signs, number)
         if failure is None:
             if session is not None:
                 signals.adopt(session, steps, assembly, signs, self._context.clock.monotonic_s())
             return answer
-        if session is not None and failure.body_unknown:
+        if session is not None and failure.unknown:
             session.lose("unknown_outcome")
         return failure.answer
 
@@ -266,43 +224,31 @@ class Intake:
         """Refuse a body as a whole; what could be read as bytes is a dead letter."""
         if error.status != 400 or not request.body:
             self._limited.labels(error.code).inc()
-            return _problem(request.provider, error.status, error.code, error.message)
+            return problem(request.provider, error.status, error.code, error.message)
         self._captures.publish(assembly.terms.received, request.provider, (Captured(request.body, request.key),))
         assembly.refuse_body(error.code, error.message, request.body)
         failure = await self._append(assembly, (), number)
-        return _refused_problem(error.code, error.message, assembly) if failure is None else failure.answer
-
-    def _answered(self, assembly: Assembly, body: Body) -> IntakeAnswer:
-        refused = assembly.refused
-        if body.alone and refused and refused[0].code in UNDECODABLE and not assembly.accepted:
-            return _refused_problem(refused[0].code, refused[0].message, assembly)
-        nothing = refused and not assembly.accepted and not assembly.ignored
-        told = _encoder.encode(_Answer(assembly.accepted, refused))
-        return IntakeAnswer(422 if nothing else 202, told, headers=_traced(assembly))
+        return refused_problem(error.code, error.message, assembly) if failure is None else failure.answer
 
     # the append
 
-    async def _append(self, assembly: Assembly, signs: tuple[Record, ...], number: int) -> "_Failure | None":
+    async def _append(self, assembly: Assembly, signs: tuple[Record, ...], number: int) -> Failure | None:
         trace, provider = assembly.terms.trace, assembly.terms.provider
         if assembly.completes_snapshot and not await self._earlier_done(number):
-            return _Failure(
-                _problem(provider, 503, "unavailable", "earlier requests are still at work"), body_unknown=False
-            )
+            return Failure(problem(provider, 503, "unavailable", "earlier requests are still at work"), unknown=False)
         owed = self.owed.copy()
         self.owed.subtract(owed)
         counts = Counter(assembly.counts) + owed
         if signs:
             counts["system:alive"] += len(signs)
-        failure: _Failure | None = None
+        failure: Failure | None = None
         try:
             await self._announce(assembly)
             await self.append([*signs, *assembly.records], counts)
         except UnavailableError as error:
             self.owed.update(owed)
             self._telemetry.warn("append_unavailable", trace=trace, units=assembly.units, detail=str(error))
-            failure = _Failure(
-                _problem(provider, 503, "unavailable", "the log does not answer now"), body_unknown=False
-            )
+            failure = Failure(problem(provider, 503, "unavailable", "the log does not answer now"), unknown=False)
         except UnknownOutcomeError as error:
             units = assembly.units
             self.owed.update(owed)
@@ -310,7 +256,7 @@ class Intake:
             self._messages.labels(provider, "unknown").inc(units)
             self._telemetry.warn("append_unknown", trace=trace, units=units, detail=str(error))
             detail = "it is unknown whether this was accepted: send it again with the same ids"
-            failure = _Failure(_problem(provider, 503, "unknown_outcome", detail), body_unknown=True)
+            failure = Failure(problem(provider, 503, "unknown_outcome", detail), unknown=True)
         else:
             self._appended(assembly)
         return failure
@@ -388,29 +334,3 @@ class Intake:
         while self._inflight:
             await next(iter(self._inflight.values())).wait()
             await anyio.lowlevel.checkpoint()
-
-
-class _Failure(Struct, frozen=True):
-    answer: IntakeAnswer
-    body_unknown: bool
-
-
-def _problem(provider: str, status: int, code: str, detail: str) -> IntakeAnswer:
-    made = problem_answer(status, code, detail, _instance(provider))
-    headers = {"retry-after": str(RETRY_AFTER_S)} if status in {409, 429, 503} else {}
-    return IntakeAnswer(status, made.body, made.content_type, headers)
-
-
-def _refused_problem(code: str, detail: str, assembly: Assembly) -> IntakeAnswer:
-    """Answer 400, with what an answer of 422 would say beside the problem's own members."""
-    made = problem_answer(400, code, detail, _instance(assembly.terms.provider))
-    body = {**msgspec.json.decode(made.body), "accepted": 0, "refused": assembly.refused}
-    return IntakeAnswer(400, msgspec.json.encode(body), made.content_type, _traced(assembly))
-
-
-def _traced(assembly: Assembly) -> dict[str, str]:
-    return {"sb-trace": assembly.terms.trace}
-
-
-def _instance(provider: str) -> str:
-    return f"/v1/feeds/{provider[:100]}"

@@ -11,10 +11,11 @@ from msgspec import Struct
 from sb_core import sports, topics
 from sb_core.messages import AnyMessage, decode
 from sb_core.records import Fetched
+from sb_ingest.answers import IntakeRequest
 from sb_ingest.assembly import STAGE, Refused
 from sb_ingest.deadletters import DeadLetter, DeadLetters, read_letter
 from sb_ingest.documents import sniff
-from sb_ingest.intake import Intake, IntakeRequest
+from sb_ingest.intake import Intake
 from sb_ingest.limits import Limits
 
 _CANONICAL: Final = "canonical"

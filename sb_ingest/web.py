@@ -11,9 +11,10 @@ from sb_core.auth import Keys
 from sb_core.ops import Ops
 from sb_core.web import make_app, problem, require
 from sb_ingest import deadletters
+from sb_ingest.answers import IntakeRequest
 from sb_ingest.capture import Captures, TooManyListenersError
 from sb_ingest.deadletters import DeadLetters
-from sb_ingest.intake import Intake, IntakeRequest
+from sb_ingest.intake import Intake
 from sb_ingest.limits import Limits
 from sb_ingest.replay import Replayed, replay
 
