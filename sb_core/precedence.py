@@ -11,11 +11,14 @@ LIVE_PRODUCERS: Final = {"uof": frozenset({"1", "4", "5", "6", "7", "8", "9", "1
 
 
 def ranker(rank_of_provider: Callable[[str], int]) -> Callable[[str], int]:
-    """Return the rank of a producer key `<provider>:<producer>`; higher takes a market over."""
+    """Return the rank of a producer key `<provider>:<producer>`; higher takes a market over.
+
+    `rank_of_provider` gives a provider's place, 0 for the most trusted.
+    """
 
     def rank(producer_key: str) -> int:
         provider, _, producer = producer_key.partition(":")
         live = producer in LIVE_PRODUCERS.get(provider, ())
-        return 2 * rank_of_provider(provider) + live
+        return live - 2 * rank_of_provider(provider)
 
     return rank
