@@ -33,7 +33,7 @@ COMMANDS: Final = (
     Command("generate", "sb_generator.__main__", "simulates feeds (4004)"),
     Command("replay", "sb_generator.replay_cli", "plays recorded feeds into an ingest service"),
     Command("record", "sb_generator.record_cli", "captures what an ingest service receives"),
-    Command("deadletters", "sb_local.deadletters", "lists, shows and replays what was refused"),
+    Command("deadletters", "sb_ingest.deadletters_cli", "lists, shows and replays what was refused"),
     Command("lag", "sb_local.lag", "positions of the processors and how far they are behind"),
     Command("migrate", "sb_local.migrate", "brings the database's schema up to date"),
     Command("topics", "sb_local.topics", "topics of the log: list, create, repartition"),
