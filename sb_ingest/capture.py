@@ -70,13 +70,13 @@ class Captures:
     def __repr__(self) -> str:
         return f"<Captures {len(self._listeners)}>"
 
-    def publish(self, received: int, provider: str, captured: Iterable[Captured]) -> None:
-        """Show bodies to everyone who listens; never waits."""
+    def publish(self, received: int, provider: str, key: str | None, captured: Iterable[Captured]) -> None:
+        """Show bodies to everyone who listens; never waits. `key` is the request's, for bodies without their own."""
         listeners = [each for each in self._listeners if each.provider in {None, provider}]
         if not listeners:
             return
         for each in captured:
-            text = line(received, provider, each)
+            text = line(received, provider, each.key if each.key is not None else key, each.body)
             for listener in listeners:
                 if not listener.closed and not listener.offer(text):
                     listener.close()
@@ -110,10 +110,10 @@ class Captures:
             listener.close()
 
 
-def line(received: int, provider: str, captured: Captured) -> bytes:
+def line(received: int, provider: str, key: str | None, raw: bytes) -> bytes:
     """Write one capture line; a body that isn't UTF-8 goes as base64."""
     try:
-        body: object = captured.body.decode("utf-8")
+        body: object = raw.decode("utf-8")
     except UnicodeDecodeError:
-        body = {"b64": base64.b64encode(captured.body).decode()}
-    return msgspec.json.encode({"t": received, "provider": provider, "key": captured.key, "body": body}) + b"\n"
+        body = {"b64": base64.b64encode(raw).decode()}
+    return msgspec.json.encode({"t": received, "provider": provider, "key": key, "body": body}) + b"\n"

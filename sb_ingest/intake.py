@@ -139,7 +139,7 @@ class Intake:
             body = self._body(request)
         except BodyError as error:
             return await self._undecodable(request, assembly, error, number)
-        self._captures.publish(assembly.terms.received, request.provider, body.captured)
+        self._captures.publish(assembly.terms.received, request.provider, request.key, body.captured)
         steps = await self._assemble(request, assembly, body, session)
         answer = answered(assembly, body)
         signs = signals.of_request(steps, assembly, session, self._context.clock.monotonic_s(), self._silent_s)
@@ -225,7 +225,7 @@ class Intake:
         if error.status != 400 or not request.body:
             self._limited.labels(error.code).inc()
             return problem(request.provider, error.status, error.code, error.message)
-        self._captures.publish(assembly.terms.received, request.provider, (Captured(request.body, request.key),))
+        self._captures.publish(assembly.terms.received, request.provider, request.key, (Captured(request.body),))
         assembly.refuse_body(error.code, error.message, request.body)
         failure = await self._append(assembly, (), number)
         return refused_problem(error.code, error.message, assembly) if failure is None else failure.answer

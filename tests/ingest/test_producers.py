@@ -1,0 +1,235 @@
+"""The liveness of producers, as a table of what was heard and what it makes of a producer."""
+
+import pytest
+
+from sb_core.messages import Alive, Producer, SnapshotComplete
+from sb_ingest.producers import Liveness, awaits, hear, passed
+
+T = 1_000_000
+SESSION_MS = 60_000
+
+
+class World:
+    """Feeds the machine and keeps its table."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, Liveness] = {}
+        self.told: list[tuple[str, int, int, str | None]] = []
+        self.offset = 0
+
+    def hear(self, message) -> None:
+        found = hear(self.table, message, self.offset)
+        self.offset += 1
+        if found is not None:
+            self._take(*found)
+
+    def _take(self, after: Liveness, told: bool) -> None:  # noqa: FBT001
+        self.table[after.key] = after
+        if told:
+            self.told.append((after.state, after.gen, after.outage_since, after.reason))
+
+    def alive(
+        self, ts: int, received: int | None = None, *, subscribed: bool = True, request: str | None = None
+    ) -> None:
+        received = ts if received is None else received
+        self.hear(Alive(ts=ts, received=received, provider="p", producer="1", subscribed=subscribed, request=request))
+
+    def complete(self, ts: int, request: str | None = None) -> None:
+        self.hear(SnapshotComplete(ts=ts, received=ts, provider="p", producer="1", request=request))
+
+    def signal(self, state: str, now: int, since: int, reason: str | None = None, recovery: str | None = None) -> None:
+        self.hear(
+            Producer(
+                ts=now,
+                received=now,
+                provider="p",
+                producer="1",
+                state=state,  # type: ignore[arg-type]
+                gen=0,
+                since=since,
+                reason=reason,
+                recovery=recovery,
+            )
+        )
+
+    def pass_until(self, now: int) -> None:
+        for each in passed(self.table, now, session_silent_ms=SESSION_MS):
+            self._take(each, True)
+
+    @property
+    def state(self) -> Liveness:
+        return self.table["p:1"]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_first_alive_makes_it_up_without_an_outage(world) -> None:
+    world.alive(T)
+    world.alive(T + 10_000)
+    assert world.told == [("up", 0, 0, None)]
+    assert (world.state.last_alive, world.state.since) == (T + 10_000, T)
+
+
+def test_silence_is_an_outage_since_the_sources_time(world) -> None:
+    # the source's clock is 5 s ahead of ours
+    world.alive(T + 5_000, T)
+    world.pass_until(T + 20_000)
+    assert world.told == [("up", 0, 0, None)]
+    world.pass_until(T + 20_001)
+    world.pass_until(T + 90_000)
+    assert world.told[1:] == [("down", 1, T + 25_001, "silent")]
+    world.alive(T + 100_000, T + 95_000)
+    assert world.told[2:] == [("up", 1, T + 25_001, None)]
+
+
+def test_each_outage_raises_the_generation(world) -> None:
+    for round_ in range(3):
+        world.alive(T + round_ * 100_000)
+        world.pass_until(T + round_ * 100_000 + 50_000)
+    assert [(state, gen) for state, gen, *_ in world.told] == [
+        ("up", 0),
+        ("down", 1),
+        ("up", 1),
+        ("down", 2),
+        ("up", 2),
+        ("down", 3),
+    ]
+
+
+def test_a_lost_subscription_recovers_until_the_snapshot_is_complete(world) -> None:
+    world.alive(T)
+    world.alive(T + 10_000, subscribed=False)
+    world.alive(T + 20_000, subscribed=False)
+    world.alive(T + 30_000)
+    assert world.told[1:] == [("recovering", 1, T + 10_000, "not_subscribed")]
+    world.complete(T + 31_000, "r1")
+    assert world.told[2:] == [("up", 1, T + 10_000, None)]
+    assert world.state.recovery == "r1"
+    world.alive(T + 40_000, subscribed=False)
+    assert world.told[3:] == [("recovering", 2, T + 40_000, "not_subscribed")]
+
+
+def test_a_first_alive_without_subscription_recovers(world) -> None:
+    world.alive(T, subscribed=False)
+    assert world.told == [("recovering", 1, T, "not_subscribed")]
+
+
+def test_silence_while_recovering_is_an_outage_and_the_recovery_goes_on_after_it(world) -> None:
+    world.alive(T, subscribed=False)
+    world.pass_until(T + 30_000)
+    world.alive(T + 40_000)
+    assert [(state, gen) for state, gen, *_ in world.told] == [("recovering", 1), ("down", 2), ("recovering", 2)]
+    world.complete(T + 41_000)
+    assert world.state.state == "up"
+
+
+def test_a_snapshot_completed_while_down_lets_the_next_alive_make_it_up(world) -> None:
+    world.alive(T, subscribed=False)
+    world.pass_until(T + 30_000)
+    world.complete(T + 31_000)
+    assert world.state.state == "down"
+    world.alive(T + 32_000)
+    assert world.state.state == "up"
+
+
+def test_a_snapshot_of_another_request_completes_nothing(world) -> None:
+    world.alive(T, subscribed=False, request="r2")
+    assert world.state.recovery == "r2"
+    world.complete(T + 1, "r1")
+    assert world.state.state == "recovering"
+    world.complete(T + 2, "r2")
+    assert world.state.state == "up"
+
+
+def test_a_complete_snapshot_of_what_never_was_out_says_nothing(world) -> None:
+    world.complete(T)
+    world.alive(T + 1)
+    world.complete(T + 2)
+    assert world.told == [("up", 0, 0, None)]
+
+
+def test_five_older_alives_in_a_row_are_a_clock_set_back(world) -> None:
+    world.alive(T)
+    for number in range(4):
+        world.alive(T - 600_000 + number, T + number + 1)
+    assert world.told == [("up", 0, 0, None)]
+    world.alive(T - 599_000, T + 5)
+    assert world.told[1:] == [("down", 1, T - 599_000, "clock_stepped")]
+    world.alive(T - 589_000, T + 10_000)
+    assert world.told[2:] == [("up", 1, T - 599_000, None)]
+
+
+def test_late_alives_among_new_ones_are_no_step(world) -> None:
+    world.alive(T)
+    for number in range(20):
+        world.alive(T - 5_000, T + number)
+        if number % 4 == 3:
+            world.alive(T + number, T + number)
+    assert world.told == [("up", 0, 0, None)]
+    # late as they were, they were heard
+    assert world.state.heard == T + 19
+
+
+def test_equal_alives_are_no_step(world) -> None:
+    for number in range(10):
+        world.alive(T, T + number)
+    assert world.told == [("up", 0, 0, None)]
+
+
+def test_a_record_counts_once(world) -> None:
+    world.alive(T)
+    world.offset = 0
+    world.alive(T, subscribed=False)
+    assert world.told == [("up", 0, 0, None)]
+
+
+def test_a_session_lost_is_down_until_its_next_picture(world) -> None:
+    world.signal("down", T, T - 500, "session_restarted")
+    world.signal("up", T, T - 500)
+    assert world.told == []
+    world.signal("down", T + 1_000, T + 900, "the stream says status 503")
+    world.signal("unknown", T + 2_000, T + 1_500)
+    assert world.told == [("down", 1, T + 900, "the stream says status 503")]
+    world.signal("down", T + 2_000, T + 1_900, "silent")
+    world.signal("up", T + 3_000, T + 2_900)
+    assert world.told[1:] == [("up", 1, T + 900, None)]
+
+
+def test_a_session_that_begins_again_elsewhere_was_lost(world) -> None:
+    world.signal("unknown", T, T - 500)
+    world.signal("down", T + 5_000, T + 4_000, "session_restarted")
+    assert world.told == [("down", 1, T + 4_000, "session_restarted")]
+
+
+def test_a_session_whose_node_died_is_judged_by_its_silence(world) -> None:
+    world.signal("unknown", T, T - 500)
+    world.pass_until(T + SESSION_MS)
+    assert world.told == []
+    world.pass_until(T + SESSION_MS + 30_001)
+    assert world.told == [("down", 1, T - 500 + SESSION_MS + 30_001, "silent")]
+
+
+def test_a_recorded_session_is_never_judged_by_silence(world) -> None:
+    world.signal("up", T, T)
+    world.pass_until(T + 10**9)
+    world.signal("down", T, T, "503")
+    world.signal("up", T, T)
+    world.pass_until(T + 10**9)
+    assert [state for state, *_ in world.told] == ["down", "up"]
+
+
+def test_a_recoverys_request_is_told_before_its_answers_count(world) -> None:
+    world.alive(T, subscribed=False)
+    assert awaits(world.state, "r1")
+    world.signal("recovering", T + 1, 0, recovery="r1")
+    assert world.told[1:] == [("recovering", 1, T, "not_subscribed")]
+    assert world.state.recovery == "r1"
+    assert not awaits(world.state, "r1")
+    assert world.state.message(T).recovery == "r1"
+    world.complete(T + 2, "r1")
+    world.signal("recovering", T + 3, 0, recovery="r2")
+    assert len(world.told) == 3
+    assert not awaits(None, "r1")

@@ -1,0 +1,220 @@
+"""The owner of producers' liveness in a running service: what it appends to the feed partitions, ticks, takeovers."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+import trio
+
+sys.path.insert(0, str(Path(__file__).parent))
+from intake_driver import NOW, Driver, driver, odds
+
+from sb_core import messages, topics
+from sb_core.errors import UnknownOutcomeError
+from sb_core.messages import Producer, Tick
+from sb_ingest.answers import IntakeRequest
+from sb_ingest.service import IngestService
+
+ALIVE = {"type": "alive", "provider": "acme", "producer": "1"}
+
+
+@asynccontextmanager
+async def serving(intake: Driver) -> AsyncIterator[IngestService]:
+    """Run a whole service, without its port, on the driver's log; time is the driver's, waiting is real."""
+    service = IngestService(intake.context, http=False)
+    intake.intake = service.intake
+    stop = anyio.Event()
+    async with anyio.create_task_group() as group:
+        await group.start(service.run, stop)
+        yield service
+        stop.set()
+
+
+def states(intake: Driver, partition: int = 0, sport: str = "football") -> list[tuple[str, int, int]]:
+    """Return what a feed partition was told of producers."""
+    found = [
+        messages.decode(record.value or b"")
+        for record in intake.records(topics.feed(sport))
+        if record.partition == partition
+    ]
+    return [(each.state, each.gen, each.since) for each in found if isinstance(each, Producer)]
+
+
+async def until(intake: Driver, count: int) -> None:
+    while len(states(intake)) < count:  # noqa: ASYNC110  nothing but the log itself says when
+        await trio.sleep(0.01)
+
+
+def test_every_feed_partition_hears_of_a_change(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake):
+            assert (await intake.post({**ALIVE, "ts": NOW}))[0] == 202
+            await until(intake, 1)
+            intake.clock.ms += 30_000
+            await until(intake, 2)
+            expected = [("up", 0, 0), ("down", 1, NOW + 30_000)]
+            for sport in topics.SPORTS:
+                for partition in range(topics.PARTITIONS):
+                    assert states(intake, partition, sport) == expected
+            shown = msgspec.json.decode(intake.records(topics.PRODUCERS)[-1].value or b"")
+            assert {"provider", "producer", "state", "reason", "since", "last_alive", "recovery"} <= shown.keys()
+            assert (shown["state"], shown["reason"], shown["last_alive"]) == ("down", "silent", NOW)
+
+    run(main)
+
+
+def test_records_of_the_system_are_counted_apart(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake) as service:
+            await intake.post({**ALIVE, "ts": NOW})
+            await intake.post(odds())
+            await until(intake, 1)
+            account = await service.account()
+            assert (account["received"], account["accepted"], account["control"]) == (2, 2, 1)
+            counts = await intake.log.account()
+            for sport in topics.SPORTS:
+                ends = await intake.log.ends([topics.feed(sport)])
+                assert sum(ends.values()) == counts[f"system:{sport}"] + (sport == "football")
+
+    run(main)
+
+
+def test_ticks_reach_every_feed_partition_each_second(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake):
+            await trio.sleep(1.3)
+            for sport in topics.SPORTS:
+                ticks = [record for record in intake.records(topics.feed(sport)) if record.key == "tick"]
+                assert len(ticks) >= topics.PARTITIONS
+                assert {record.partition for record in ticks} == set(range(topics.PARTITIONS))
+                assert isinstance(messages.decode(ticks[0].value or b""), Tick)
+
+    run(main)
+
+
+def test_a_new_owner_goes_on_from_what_the_old_one_knew(run) -> None:
+    async def main() -> None:
+        async with driver() as intake:
+            async with serving(intake):
+                await intake.post({**ALIVE, "ts": NOW})
+                await until(intake, 1)
+                intake.clock.ms += 30_000
+                await until(intake, 2)
+            async with serving(intake) as service:
+                await intake.post({**ALIVE, "ts": NOW + 30_000})
+                await until(intake, 3)
+                assert states(intake)[-1] == ("up", 1, NOW + 30_000)
+                assert service.liveness.table["acme:1"].gen == 1
+            intake.clock.ms += 30_000
+            async with serving(intake):
+                # nobody heard anything in between: that is silence too
+                await until(intake, 4)
+                assert states(intake)[-1] == ("down", 2, NOW + 60_000)
+
+    run(main)
+
+
+def test_a_change_that_could_not_be_written_is_written_later(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake):
+            append = intake.log.append
+            failed = 0
+
+            async def unsure(records, counts=None):
+                nonlocal failed
+                offsets = await append(records, counts)
+                if any(record.topic == topics.PRODUCERS for record in records) and failed < 1:
+                    failed += 1
+                    raise UnknownOutcomeError("who knows")
+                return offsets
+
+            intake.log.append = unsure
+            await intake.post({**ALIVE, "ts": NOW})
+            await until(intake, 1)
+            intake.clock.ms += 30_000
+            await until(intake, 2)
+            # the outage is not told twice, since what had landed was read back
+            assert states(intake) == [("up", 0, 0), ("down", 1, NOW + 30_000)]
+            assert failed == 1
+
+    run(main)
+
+
+def test_the_first_answer_of_a_recovery_waits_for_its_announcement(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake):
+            await intake.post({**ALIVE, "ts": NOW, "subscribed": False})
+            await until(intake, 1)
+            await trio.sleep(0.05)
+            answer = await intake.post(odds("acme:1", ts=NOW - 60_000, producer="1", request="r9"))
+            assert answer[0] == 202
+            place = topics.partition_of("acme:1")
+            records = [record for record in intake.records(topics.feed("football")) if record.partition == place]
+            told = [messages.decode(record.value or b"") for record in records if record.key != "tick"]
+            assert [messages.type_of(each) for each in told] == ["producer", "producer", "odds"]
+            assert (told[1].recovery, told[1].gen) == ("r9", 1)
+            # only the first one waits
+            appends = intake.log.appends
+            await intake.post(odds("acme:1", ts=NOW - 50_000, producer="1", request="r9"))
+            assert intake.log.appends - appends <= 2
+
+    run(main)
+
+
+def test_sports_of_events_and_reference_documents_outlive_a_restart(run) -> None:
+    async def main() -> None:
+        async with driver() as intake:
+            async with serving(intake):
+                await intake.post(odds("acme:77"))
+            async with serving(intake) as service:
+                assert service.known.sport_of("acme:77") == "football"
+                bare = {key: value for key, value in odds("acme:77").items() if key != "sport"}
+                assert (await intake.post(bare))[0] == 202
+
+    run(main)
+
+
+def test_another_nodes_answer_about_a_sport_is_followed(run) -> None:
+    async def main() -> None:
+        async with driver() as intake, serving(intake) as one, serving(intake) as two:
+            body = msgspec.json.encode(odds("acme:5"))
+            answer = await one.intake.accept(IntakeRequest(provider="canonical", body=body))
+            assert answer.status == 202
+            await trio.sleep(0.05)
+            assert two.known.sport_of("acme:5") == "football"
+
+    run(main)
+
+
+def test_a_stop_refuses_what_is_new_and_finishes_what_is_at_work(run) -> None:
+    async def main() -> None:
+        async with driver() as intake:
+            service = IngestService(intake.context, http=False)
+            stop = anyio.Event()
+            statuses: list[int] = []
+            append = intake.log.append
+
+            async def slow(records, counts=None):
+                await trio.sleep(0.2)
+                return await append(records, counts)
+
+            async def post() -> None:
+                body = msgspec.json.encode(odds())
+                statuses.append((await service.intake.accept(IntakeRequest(provider="canonical", body=body))).status)
+
+            async with trio.open_nursery() as nursery:
+                await nursery.start(service.run, stop)
+                assert service.ops.reason is None
+                intake.log.append = slow
+                nursery.start_soon(post)
+                await trio.sleep(0.05)
+                stop.set()
+                await trio.sleep(0.02)
+                await post()
+            assert sorted(statuses) == [202, 503]
+            assert service.ops.reason == "stopping"
+
+    run(main)
