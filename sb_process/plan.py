@@ -131,16 +131,24 @@ def observe(view: ProducerView, record: Producer) -> ProducerView:
     """Return a producer as it is after its record; one seen before or of an earlier generation says nothing."""
     if record.gen < view.gen or record.id in view.ids:
         return view
-    outages = view.outages
+    outages, base = view.outages, view.base
     ids = (*view.ids[-(PRODUCER_IDS_MAX - 1) :], record.id)
     requests = () if record.recovery is None else (record.recovery,)
     if record.gen > view.gen:
+        # not the outage's own less one: a partition that skipped records (a raised lineage) may have missed outages
+        base = view.gen if not outages else base if len(outages) < OUTAGES_MAX else outages[-OUTAGES_MAX].gen
         outages = (*outages[-(OUTAGES_MAX - 1) :], Outage(record.gen, record.since, requests))
     elif requests and outages and requests[0] not in outages[-1].requests:
         last = outages[-1]
         outages = (*outages[:-1], Outage(last.gen, last.since, (*last.requests[-(REQUESTS_MAX - 1) :], *requests)))
     return ProducerView(
-        state=record.state, gen=record.gen, since=record.since, reason=record.reason, outages=outages, ids=ids
+        state=record.state,
+        gen=record.gen,
+        since=record.since,
+        reason=record.reason,
+        outages=outages,
+        base=base,
+        ids=ids,
     )
 
 

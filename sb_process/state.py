@@ -192,6 +192,8 @@ class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: int | None = None
     reason: str | None = None
     outages: tuple[Outage, ...] = ()
+    base: int = 0
+    """The generation before the first of `outages`."""
     ids: tuple[str, ...] = ()
     """The last records seen of it, so that one appended twice counts once."""
 
@@ -224,7 +226,7 @@ def generation(view: ProducerView, ts: int, request: str | None) -> int:
     for outage in reversed(view.outages):
         if outage.since < ts or (request is not None and request in outage.requests):
             return outage.gen
-    return view.outages[0].gen - 1 if view.outages else view.gen
+    return view.base if view.outages else view.gen
 
 
 def stands(lane: Lane, key: str, version: Version, message_id: str) -> str | None:
