@@ -233,7 +233,7 @@ def _may_own(draft: Draft, state: MarketState) -> bool:
 
 def _odds(draft: Draft, message: m.Odds) -> None:
     for given in message.markets:
-        known = draft.market((given.market, given.line))
+        known = draft.known(given)
         verdict = None
         if known is not None:
             verdict = stands(known.odds, draft.producer, draft.version, message.id)

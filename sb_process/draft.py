@@ -79,9 +79,9 @@ class Draft:
         self.created = before.head.rev == 0
         self.verdicts: list[str | None] = []
 
-    def market(self, key: MarketId) -> MarketState | None:
-        """Return a market as it stands in this draft."""
-        return self.changed.get(key) or self.before.markets.get(key)
+    def known(self, ref: MarketOdds | MarketRef | MarketResult) -> MarketState | None:
+        """Return a market as it was before the message, which may name it twice: a part is never stale for another."""
+        return self.before.markets.get((ref.market, ref.line))
 
     def edit(self, ref: MarketOdds | MarketRef | MarketResult) -> MarketState:
         """Return a copy of a market to change, creating it where the message is the first to name it.

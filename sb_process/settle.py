@@ -15,7 +15,7 @@ from sb_process.state import CANCELS_MAX, MarketState, OutcomeState, Settled, ad
 def settlement(draft: Draft, message: Settlement) -> None:
     """Settle the markets named, creating markets and outcomes that nobody had priced."""
     for given in message.markets:
-        known = draft.market((given.market, given.line))
+        known = draft.known(given)
         verdict = None if known is None else _settlement_stands(draft, known, message)
         draft.verdicts.append(verdict)
         if verdict is None:
@@ -66,7 +66,7 @@ def _settle(draft: Draft, given: MarketResult, message: Settlement) -> None:
 def settlement_rollback(draft: Draft, message: SettlementRollback) -> None:
     """Take settlements back; a rollback that comes before its settlement keeps it from applying."""
     for ref in message.markets:
-        known = draft.market((ref.market, ref.line))
+        known = draft.known(ref)
         part = f"rollback|{draft.producer}"
         verdict = None
         if known is not None:
@@ -98,7 +98,7 @@ def cancel(draft: Draft, message: Cancel) -> None:
     """Void the markets named, or record a window in which bets on them are void."""
     part = f"{_window(message)}|{draft.producer}"
     for ref in message.markets:
-        known = draft.market((ref.market, ref.line))
+        known = draft.known(ref)
         verdict = None if known is None else stands(known.cancelling, part, draft.version, message.id)
         draft.verdicts.append(verdict)
         if verdict is None:
@@ -127,7 +127,7 @@ def cancel_rollback(draft: Draft, message: CancelRollback) -> None:
     """Take back the cancel of the same window, and only that."""
     part = f"{_window(message)}|{draft.producer}"
     for ref in message.markets:
-        known = draft.market((ref.market, ref.line))
+        known = draft.known(ref)
         verdict = None if known is None else stands(known.cancelling, part, draft.version, message.id)
         draft.verdicts.append(verdict)
         if verdict is not None:

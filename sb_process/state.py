@@ -244,6 +244,8 @@ def advance(lane: Lane, key: str, version: Version, message_id: str) -> Lane:
     standing = lane.get(key)
     ids: tuple[str, ...] = (message_id,)
     if standing is not None and standing.version == version:
+        if message_id in standing.ids:
+            return lane
         ids = (*standing.ids[-(IDS_MAX - 1) :], message_id)
     return {**lane, key: Standing(version, ids)}
 

@@ -88,7 +88,8 @@ def _targets(markets: tuple[MarketRef, ...] | None) -> list[tuple[str, MarketRef
 def _set(draft: Draft, name: str, ref: MarketRef | None, shown: ShownHold | None) -> None:
     head = draft.head
     known = head.holds.get(name) or HoldState({})
-    verdict = stands(known.lane, draft.producer, draft.version, draft.message.id)
+    before = draft.before.head.holds.get(name)
+    verdict = None if before is None else stands(before.lane, draft.producer, draft.version, draft.message.id)
     draft.verdicts.append(verdict)
     if verdict is not None:
         return
