@@ -113,7 +113,8 @@ class Subscription:
             self.sent[event] = (version[0], 0) if blind else version
         for change in changes:
             if change.event not in self._pending:
-                if change.raw.prev == 0:
+                if change.raw.prev == 0 or change.event not in held:
+                    # new since then, or not held now: a snapshot is right whatever the client has
                     self.sent.pop(change.event, None)
                 else:
                     self.sent[change.event] = (change.version[0], 0 if blind else change.raw.prev)

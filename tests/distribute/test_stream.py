@@ -1,5 +1,7 @@
 """The real server on a loopback port, with a real log, store and cache in memory."""
 
+from hashlib import sha256
+
 import anyio
 import msgspec
 import pytest
@@ -195,7 +197,7 @@ def test_bad_clients_are_closed_with_a_code_and_a_reason(run, stage, send, code)
     run(main)
 
 
-def test_heartbeats_carry_cursors(run, stage, a_market):
+def test_heartbeats_carry_cursors(run, stage):
     async def main():
         async with stage(stream_heartbeat_ms=200) as on, on.client() as client:
             await client.subscribe("s1", sports=["football"])
@@ -372,8 +374,6 @@ def test_a_repeated_or_unreadable_record_harms_nobody(run, stage, a_market):
 
 
 def test_keys_are_asked_for(run, stage):
-    from hashlib import sha256
-
     digest = sha256(b"letmein").hexdigest()
     feeder = sha256(b"feeder").hexdigest()
 

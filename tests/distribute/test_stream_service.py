@@ -39,7 +39,7 @@ def test_both_ports_serve_and_stop(run):
             await group.start(serve)
             async with httpx.AsyncClient() as http:
                 with anyio.fail_after(5):
-                    while (await http.get(f"{settings.distribute_url}/ready")).status_code != 200:
+                    while (await http.get(f"{settings.distribute_url}/ready")).status_code != 200:  # noqa: ASYNC110  readiness is asked for over HTTP here
                         await anyio.sleep(0.02)
                 for base in (settings.distribute_url, settings.stream_url.replace("ws:", "http:")):
                     health = (await http.get(f"{base}/health")).json()
