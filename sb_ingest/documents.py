@@ -275,9 +275,9 @@ def sniff(body: bytes, key: str | None, limits: Limits) -> list[Document]:
     text = body.removeprefix(_BOM)
     if not text.strip(_WHITE):
         return [Document(body, "json", key, FeedError("malformed", "the body is empty"))]
-    if text.lstrip(_WHITE).startswith(b"<"):
-        return list(_xml(text, key, limits))
     try:
+        if text.lstrip(_WHITE).startswith(b"<"):
+            return list(_xml(text, key, limits))
         return list(_json(text, key, limits))
     except BodyError as error:
         if error.code != "malformed" or b"\n" not in text.strip(_WHITE):

@@ -6,7 +6,7 @@ sports of events, counts) it adopts in that step; after an unknown outcome the s
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import anyio
@@ -47,6 +47,7 @@ class Intake:
         *,
         limits: Limits,
         after_loss: Mapping[str, object],
+        recovery_told: Callable[[str, str], Awaitable[None]],
     ) -> None:
         settings = context.settings
         self._context = context
@@ -55,6 +56,7 @@ class Intake:
         self._normalisers = normalisers
         self._limits = limits
         self._after_loss = after_loss
+        self._recovery_told = recovery_told
         self._telemetry = context.telemetry
         self._books = compile_books(context.config, lambda said: context.telemetry.warn("pipeline_rule", detail=said))
         self.sessions = Sessions(settings.sessions_max, settings.session_silent_s)
@@ -213,7 +215,7 @@ class Intake:
         """Say what a request would come to, leaving no trace; None for an unknown provider. Raises BodyError."""
         if request.provider not in self._normalisers:
             return None
-        known = Trial(self._known, self._telemetry)
+        known = Trial(self._known)
         assembly = self._assembly(request, known)
         await self._assemble(request, assembly, self._body(request), None)
         return assembly
@@ -270,7 +272,7 @@ class Intake:
             record = signals.recovery_seen(producer, request, assembly.terms.received)
             await self.append([record], {"system:alive": 1})
             with anyio.move_on_after(RECOVERY_WAIT_S) as scope:
-                await self._known.recovery_told(producer, request)
+                await self._recovery_told(producer, request)
             if scope.cancelled_caught:
                 self._limited.labels("recovery_wait_s").inc()
                 self._telemetry.warn("recovery_untold", trace=assembly.terms.trace, producer=producer)

@@ -1,31 +1,22 @@
-"""What ingest knows beyond a request, from compacted topics: sports of events, reference documents, producers.
+"""What ingest knows beyond a request, from compacted topics: sports of events, reference documents, producers. No I/O.
 
 The rule: the first answer about an event wins, on every node and after every restart. What was learnt here counts at
 once, but is written again with every request that touches it until the log has acknowledged it once.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-import anyio
 import msgspec
 from msgspec import Struct
 
 from sb_core import topics
-from sb_core.errors import DependencyError, LogTruncatedError
-from sb_core.ports import Log, LogAdmin, Reader
 from sb_core.records import Fetched, Record
-from sb_core.telemetry import Telemetry
-from sb_ingest.producers import Liveness, awaits
+from sb_ingest.producers import Liveness
 
-READ_RECORDS_MAX: Final = 5_000
 EVENTS_MAX: Final = 2_000_000
 """Events whose sport is kept in memory; the oldest are forgotten first."""
 REFERENCE_BYTES_MAX: Final = 256 * 1024 * 1024
-_IDLE_S: Final = 0.5
-_IDLE_READS_MAX: Final = 4
-"""Empty answers after which a topic's end counts as reached, as compaction may have left a hole there."""
-_RETRY_S: Final = 1.0
 
 
 class EventSport(Struct, frozen=True):
@@ -42,17 +33,18 @@ _liveness: Final = msgspec.json.Decoder(Liveness)
 class Known:
     """Sports of events and reference documents, in memory."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+    def __init__(self) -> None:
+        self.forgotten = 0
+        """Events forgotten at the limit."""
+        self.disputed = 0
+        """Events that two nodes said different sports of."""
+        self.full = 0
+        """Reference documents not kept at the limit."""
         self._sports: dict[str, str] = {}
         self._unwritten: set[str] = set()
         self._reference: dict[str, bytes] = {}
         self._reference_bytes = 0
         self._producers: dict[str, Liveness] = {}
-        self._told = anyio.Event()
-        self._forgotten = telemetry.counter("known_events_forgotten_total", "Events forgotten at the limit.")
-        self._full = telemetry.counter("reference_full_total", "Reference documents not kept at the limit.")
-        self._count = telemetry.gauge("known_events", "Events whose sport is known.")
 
     def __repr__(self) -> str:
         return f"<Known events={len(self._sports)} unwritten={len(self._unwritten)} reference={len(self._reference)}>"
@@ -69,10 +61,8 @@ class Known:
         """Return the producers, as their owner last wrote them."""
         return self._producers
 
-    async def recovery_told(self, producer: str, request: str) -> None:
-        """Wait until the producer's owner has said on the feed that this request's answers count."""
-        while awaits(self._producers.get(producer), request):
-            await self._told.wait()
+    def __len__(self) -> int:
+        return len(self._sports)
 
     def learn(self, event: str, sport: str) -> str:
         """Take a sport for an event's, unless it has one already; return the one it has."""
@@ -83,7 +73,7 @@ class Known:
             oldest = next(iter(self._sports))
             del self._sports[oldest]
             self._unwritten.discard(oldest)
-            self._forgotten.inc()
+            self.forgotten += 1
         self._sports[event] = sport
         self._unwritten.add(event)
         return sport
@@ -95,75 +85,44 @@ class Known:
     def written(self, events: Iterable[str]) -> None:
         """Note that the log has acknowledged these events' sports."""
         self._unwritten.difference_update(events)
-        self._count.set(len(self._sports))
 
     def keep(self, key: str, document: bytes) -> bool:
         """Keep a reference document; False when there is no room for it."""
         size = self._reference_bytes + len(document) - len(self._reference.get(key, b""))
         if size > REFERENCE_BYTES_MAX:
-            self._full.inc()
+            self.full += 1
             return False
         self._reference[key] = document
         self._reference_bytes = size
         return True
 
     def take(self, record: Fetched) -> None:
-        """Take over a record of one of the topics."""
+        """Take over a record of one of the topics. Raises what msgspec does for one that can't be read."""
         if record.value is None:
             return
-        try:
-            if record.topic == topics.REFERENCE:
-                self.keep(record.key, record.value)
-            elif record.topic == topics.PRODUCERS:
-                self._producers[record.key] = _liveness.decode(record.value)
-                self._told.set()
-                self._told = anyio.Event()
-            else:
-                self._take_event(_event_sport.decode(record.value))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            detail = str(error)
-            self._telemetry.error("knowledge_unreadable", topic=record.topic, offset=record.offset, detail=detail)
+        if record.topic == topics.REFERENCE:
+            self.keep(record.key, record.value)
+        elif record.topic == topics.PRODUCERS:
+            self._producers[record.key] = _liveness.decode(record.value)
+        else:
+            self._take_event(_event_sport.decode(record.value))
 
     def _take_event(self, told: EventSport) -> None:
         known = self._sports.get(told.event)
         if known is not None and known != told.sport:
             # Another node wrote at the same time. What stands first in the topic wins everywhere.
-            self._telemetry.warn("sport_disputed", event_id=told.event, known=known, told=told.sport)
+            self.disputed += 1
             if told.event in self._unwritten:
                 self._sports[told.event] = told.sport
         self.learn(told.event, told.sport)
         self._unwritten.discard(told.event)
 
-    async def follow(self, log: Log, admin: LogAdmin, loaded: anyio.Event) -> None:
-        """Read the topics, set `loaded` at their ends, and go on for ever with what other nodes write."""
-        names = (topics.EVENTS, topics.REFERENCE, topics.PRODUCERS)
-
-        async def take(records: Sequence[Fetched]) -> None:
-            for record in records:
-                self.take(record)
-
-        while True:
-            reader = log.reader(names)
-            try:
-                await read_to_end(reader, admin, names, take)
-                self._count.set(len(self._sports))
-                loaded.set()
-                while True:
-                    delivery = await reader.read(records_max=READ_RECORDS_MAX, wait_s=60.0)
-                    await take(delivery.records)
-            except DependencyError as error:
-                self._telemetry.warn("knowledge_read_failed", error=type(error).__name__, detail=str(error))
-            finally:
-                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                    await reader.aclose()
-            await anyio.sleep(_RETRY_S)
-
 
 class Trial(Known):
     """What is known, with what a dry run learns on top: nothing of it outlives the trial."""
 
-    def __init__(self, known: Known, telemetry: Telemetry) -> None:
-        super().__init__(telemetry)
+    def __init__(self, known: Known) -> None:
+        super().__init__()
         self._beneath = known
 
     def sport_of(self, event: str) -> str | None:
@@ -173,39 +132,6 @@ class Trial(Known):
     def reference(self, key: str) -> bytes | None:
         """Return a reference document."""
         return super().reference(key) or self._beneath.reference(key)
-
-
-async def read_to_end(
-    reader: Reader,
-    admin: LogAdmin,
-    names: Sequence[str],
-    take: Callable[[Sequence[Fetched]], Awaitable[None]],
-) -> None:
-    """Read topics from their start up to the ends they had when this began. Raises DependencyError."""
-    ends = await admin.ends(names)
-    starts = await admin.starts(names)
-    behind = {place for place, end in ends.items() if end > starts[place]}
-    sought = False
-    idle = 0
-    while behind or not sought:
-        try:
-            delivery = await reader.read(records_max=READ_RECORDS_MAX, wait_s=_IDLE_S)
-        except LogTruncatedError:
-            starts = await admin.starts(names)
-            for place in starts:
-                reader.seek(place, starts[place])
-            continue
-        for place in delivery.assigned:
-            reader.seek(place, starts[place])
-            sought = True
-        await take(delivery.records)
-        for record in delivery.records:
-            place = (record.topic, record.partition)
-            if record.offset + 1 >= ends[place]:
-                behind.discard(place)
-        idle = 0 if delivery.records or delivery.assigned else idle + 1
-        if idle >= _IDLE_READS_MAX:
-            return
 
 
 class RequestKnowledge:

@@ -17,8 +17,8 @@ from sb_core.ports import Reader
 from sb_core.records import Delivery, Fetched, Record, TopicPartition
 from sb_core.runtime import Context
 from sb_ingest import producers
+from sb_ingest.follower import read_to_end
 from sb_ingest.intake import Intake
-from sb_ingest.knowledge import read_to_end
 from sb_ingest.producers import Liveness
 
 GROUP: Final = "sb-liveness"

@@ -21,6 +21,7 @@ from sb_core.runtime import Context
 from sb_core.serving import http_limits, serve_http
 from sb_ingest.capture import Captures
 from sb_ingest.deadletters import DeadLetters
+from sb_ingest.follower import Follower
 from sb_ingest.intake import Intake
 from sb_ingest.knowledge import Known
 from sb_ingest.limits import Limits
@@ -51,10 +52,17 @@ class IngestService:
             items_max=settings.ingest_items_max,
             depth_max=settings.ingest_depth_max,
         )
-        self.known = Known(context.telemetry)
+        self.known = Known()
+        self._follower = Follower(self.known, context.log, context.admin, context.telemetry)
         self.captures = Captures(context.telemetry)
         self.intake = Intake(
-            context, self.known, self.captures, normalisers(limits), limits=limits, after_loss=AFTER_LOSS
+            context,
+            self.known,
+            self.captures,
+            normalisers(limits),
+            limits=limits,
+            after_loss=AFTER_LOSS,
+            recovery_told=self._follower.recovery_told,
         )
         self.liveness = LivenessOwner(context, self.intake)
         self._letters = DeadLetters(context.log, context.admin)
@@ -73,7 +81,7 @@ class IngestService:
             if self._http:
                 await serving.start(self._serve, closed)
             async with anyio.create_task_group() as working:
-                working.start_soon(self.known.follow, self.context.log, self.context.admin, loaded)
+                working.start_soon(self._follower.run, loaded)
                 working.start_soon(self._begin, loaded)
                 with anyio.move_on_after(LOAD_WAIT_S):
                     await loaded.wait()

@@ -18,6 +18,7 @@ from sb_core.settings import Settings
 from sb_core.telemetry import Telemetry
 from sb_ingest.answers import IntakeRequest
 from sb_ingest.capture import Captures
+from sb_ingest.follower import Follower
 from sb_ingest.intake import Intake
 from sb_ingest.knowledge import Known
 from sb_ingest.limits import Limits
@@ -81,10 +82,17 @@ class Driver:
             items_max=settings.ingest_items_max,
             depth_max=settings.ingest_depth_max,
         )
-        self.known = Known(context.telemetry)
+        self.known = Known()
+        follower = Follower(self.known, log, log, context.telemetry)
         self.captures = Captures(context.telemetry)
         self.intake = Intake(
-            context, self.known, self.captures, normalisers(self.limits), limits=self.limits, after_loss=AFTER_LOSS
+            context,
+            self.known,
+            self.captures,
+            normalisers(self.limits),
+            limits=self.limits,
+            after_loss=AFTER_LOSS,
+            recovery_told=follower.recovery_told,
         )
         self.intake.closed = None
 

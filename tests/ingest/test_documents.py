@@ -95,6 +95,13 @@ def test_bodies_refused_whole(body, encoding, status, code) -> None:
     assert (refused.value.status, refused.value.code) == (status, code)
 
 
+def test_sniffing_too_many_documents_refuses_them_together() -> None:
+    for body in (b"<a/>" * 20_001, b"[" + b"1," * 20_001 + b"1]"):
+        (document,) = sniff(body, None, LIMITS)
+        assert document.error is not None
+        assert document.error.code == "too_large"
+
+
 def test_a_gzip_bomb_is_not_inflated_beyond_its_limit() -> None:
     limits = Limits(body_bytes_max=1_000_000, gzip_ratio_max=100_000)
     bomb = gzip.compress(b" " * 200_000_000)
@@ -170,4 +177,4 @@ def test_no_bytes_break_the_cutting(raw) -> None:
                 assert refused.status in {400, 413}  # noqa: PT017
             else:
                 assert all(document.data for document in found.documents)
-    assert sniff(raw, None, LIMITS)
+    assert all(document.key == "k" for document in sniff(raw, "k", LIMITS))

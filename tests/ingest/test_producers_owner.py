@@ -218,3 +218,37 @@ def test_a_stop_refuses_what_is_new_and_finishes_what_is_at_work(run) -> None:
             assert service.ops.reason == "stopping"
 
     run(main)
+
+
+def betfair(pt: int, **change: object) -> bytes:
+    definition = {
+        "eventId": "9",
+        "eventTypeId": "2",
+        "bettingType": "ODDS",
+        "marketType": "MATCH_ODDS",
+        "status": "OPEN",
+        "runners": [{"id": 1, "sortPriority": 1, "status": "ACTIVE"}, {"id": 2, "sortPriority": 2, "status": "ACTIVE"}],
+    }
+    whole = {"id": "1.5", "marketDefinition": definition, "rc": [{"id": 1, "atb": [[2.0, 10]]}], **change}
+    return msgspec.json.encode({"op": "mcm", "pt": pt, "clk": "A", "mc": [whole]})
+
+
+def test_a_session_that_goes_on_after_a_restart_is_down_until_its_picture(run) -> None:
+    async def main() -> None:
+        async with driver() as intake:
+            async with serving(intake):
+                assert (await intake.post(betfair(NOW - 9), provider="betfair", session="s"))[0] == 202
+                while not intake.records(topics.PRODUCERS):  # noqa: ASYNC110  nothing but the log itself says when
+                    await trio.sleep(0.01)
+            assert states(intake) == []
+            async with serving(intake):
+                status, answer = await intake.post(betfair(NOW - 8), provider="betfair", session="s")
+                assert (status, answer["refused"][0]["code"]) == (422, "no_image")
+                await until(intake, 1)
+                assert (await intake.post(betfair(NOW - 5, img=True), provider="betfair", session="s"))[0] == 202
+                await until(intake, 2)
+                # what the picture said is newer than the outage
+                assert [(state, gen) for state, gen, _ in states(intake)] == [("down", 1), ("up", 1)]
+                assert all(since < NOW for _, _, since in states(intake))
+
+    run(main)

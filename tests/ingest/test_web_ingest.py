@@ -170,7 +170,7 @@ def test_capture_streams_until_the_service_stops(run) -> None:
                 assert answer.headers["content-type"] == "application/x-ndjson"
                 begun.set()
                 async for line in answer.aiter_lines():
-                    lines.append(json.loads(line))  # noqa: PERF401  one is waited for
+                    lines.append(json.loads(line))
                     heard.set()
 
         async with trio.open_nursery() as nursery, serving() as (client, url):
