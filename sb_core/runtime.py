@@ -5,6 +5,7 @@ and SB_STOP_DEADLINE_S after the first everything is cancelled; a service that c
 Only here are adapters chosen, so that a driver is loaded by those who use it.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -210,7 +211,20 @@ def run_main(name: str, make: Callable[[Context], Service], settings: Settings |
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return EXIT_USAGE
+    route_logging(name, settings)
     return anyio.run(run_service, make, name, settings, backend="trio")
+
+
+def route_logging(service: str, settings: Settings) -> None:
+    """Let everything that libraries log or warn of in this process come out as log lines; for the process's owner.
+
+    Below warnings they are left out unless SB_LOG_LEVEL=debug: what they find worth a word is not what operators do.
+    """
+    telemetry = Telemetry(service, level=settings.log_level, now_ms=SystemClock().now_ms)
+    root = telemetry.adopt("")
+    if settings.log_level != "debug":
+        root.setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(capture=True)
 
 
 async def run_service(make: Callable[[Context], Service], name: str, settings: Settings) -> int:

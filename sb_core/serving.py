@@ -229,7 +229,7 @@ class _Connection:
         for start in range(0, len(view), WRITE_CHUNK_BYTES):
             with trio.CancelScope(deadline=trio.current_time() + self._write_deadline_s) as self._writing:
                 await self._inner.send_all(view[start : start + WRITE_CHUNK_BYTES])
-            if self._writing.cancelled_caught:
+            if self._writing.cancelled_caught or self._mute:
                 self._end_within(GONE_S)
                 self.socket.close()
                 raise trio.BrokenResourceError("the client takes nothing")

@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     distribute_url: str = ""
     stream_url: str = ""
     api_keys: str = ""
+    api_key: str = ""
     insecure: bool = False
     log_level: str = "info"
     retention_days: int = 30
@@ -170,6 +171,7 @@ SETTINGS: Final = (
         "`name:sha256:scope,scope;…` with scopes `feed:<provider>`, `read`, `operate`; unset means open.",
         secret=True,
     ),
+    Setting("api_key", "key", "The key that our own clients (generator, replay, console) present.", secret=True),
     Setting("insecure", "0 or 1", "1 allows a bind beyond loopback without keys."),
     Setting("log_level", "level", "Least level that is logged: debug, info, warn or error."),
     Setting("retention_days", "days", "How long the change log in the store is kept."),
@@ -370,7 +372,7 @@ def shown(settings: Settings) -> dict[str, str | int | bool]:
     for setting in SETTINGS:
         if setting.secret:
             value = str(values[setting.field])
-            values[setting.field] = ("***" if value else "") if setting.field == "api_keys" else redacted(value)
+            values[setting.field] = ("***" if value else "") if setting.field.startswith("api_key") else redacted(value)
     return values
 
 

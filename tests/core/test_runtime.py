@@ -184,6 +184,11 @@ class Service:
             task_status.started()
             await stop.wait()
             self.context.telemetry.info("winding_down")
+            if kind == "chatty":
+                import logging, warnings
+                logging.getLogger("some.library").info("small talk")
+                logging.getLogger("some.library").warning("mind the gap")
+                warnings.warn("old hat", DeprecationWarning)
             if kind == "stubborn":
                 await anyio.sleep_forever()
             if kind == "deaf":
@@ -247,6 +252,17 @@ def test_a_signal_stops_in_order(tmp_path, number):
     assert process.events == ["started", "signal", "winding_down", "stopped"]
     assert process.lines[-1]["in_order"] is True
     assert all(line["service"] == "feed-ingestion" for line in process.lines)
+
+
+def test_whatever_a_library_says_becomes_a_log_line(tmp_path):
+    process = Process(tmp_path, "chatty", PYTHONWARNINGS="always")
+    process.until("started")
+    process.send(signal.SIGTERM)
+    assert process.end() == 0
+    said = [str(line["text"]) for line in process.lines if line["event"] == "library_log"]
+    assert said[0] == "mind the gap"
+    assert "DeprecationWarning: old hat" in said[1]
+    assert len(said) == 2
 
 
 def test_a_service_that_does_not_stop_is_cancelled_at_its_deadline(tmp_path):

@@ -201,6 +201,7 @@ def test_secrets_are_never_shown():
             "SB_API_KEYS": f"bob:{DIGEST}:read",
             "SB_STORE_URL": "mysql://user:hunter2@db.example:3307/sportsbet?tls=1",
             "SB_CACHE_URL": "redis://:hunter3@cache:6379/0",
+            "SB_API_KEY": "hunter4",
         }
     )
     for text in (repr(settings), str(module.shown(settings))):
