@@ -264,13 +264,20 @@ def _price(draft: Draft, given: m.MarketOdds, message_id: str) -> None:
     outcomes = merge(state.outcomes, given.outcomes, complete=given.complete)
     if len(outcomes) > OUTCOMES_MAX:
         raise FeedError("too_large", f"more than {OUTCOMES_MAX} outcomes", event=draft.head.event, market=given.market)
-    if outcomes != state.outcomes:
-        state.outcomes = outcomes
+    if outcomes == state.outcomes and given.complete == state.complete:
+        return
+    kind = draft.rules.kinds.get(given.market)
+    alike = len(outcomes) == len(state.outcomes) and all(map(_alike, outcomes, state.outcomes))
+    # which outcomes are the complete set is shown only through overround and fair
+    margin = render.margin(state, kind) if alike else None
+    state.outcomes, state.complete = outcomes, given.complete
+    if not alike or render.margin(state, kind) != margin:
         draft.content.add(key)
-    if given.complete != state.complete:
-        state.complete = given.complete
-        # shown only through overround and fair, which a canonical market takes from the catalogue
-        draft.content.add(key)
+
+
+def _alike(one: OutcomeState, other: OutcomeState) -> bool:
+    """Compare outcomes as shown."""
+    return one == other or (one.listed != other.listed and msgspec.structs.replace(one, listed=other.listed) == other)
 
 
 def merge(

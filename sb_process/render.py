@@ -48,7 +48,7 @@ class RenderedUpdate(Struct, kw_only=True):
     con: bool = False
 
 
-def _margin(market: MarketState, kind: MarketType | None) -> int | None:
+def margin(market: MarketState, kind: MarketType | None) -> int | None:
     """Return the overround in ten-thousandths where every outcome of the complete set is priced, else None."""
     if kind is not None and kind.complete and kind.outcomes:
         priced = {outcome.id: outcome.odds for outcome in market.outcomes}
@@ -63,7 +63,7 @@ def _margin(market: MarketState, kind: MarketType | None) -> int | None:
     return odds.overround(known)
 
 
-def _outcome(state: OutcomeState, market: MarketState, margin: int | None) -> Outcome:
+def _outcome(state: OutcomeState, market: MarketState, overround: int | None) -> Outcome:
     price = state.odds
     result: Any = None
     dead_heat = None
@@ -75,7 +75,7 @@ def _outcome(state: OutcomeState, market: MarketState, margin: int | None) -> Ou
         name=state.name,
         participant=state.participant,
         odds=None if price is None else odds.text(price),
-        fair=None if price is None or margin is None else odds.text(odds.fair(price, margin)),
+        fair=None if price is None or overround is None else odds.text(odds.fair(price, overround)),
         active=state.active,
         probability=state.probability,
         size=state.size,
@@ -87,7 +87,7 @@ def _outcome(state: OutcomeState, market: MarketState, margin: int | None) -> Ou
 
 def market_struct(state: MarketState, kind: MarketType | None) -> Market:
     """Show a market; `kind` is its entry in the sport's catalogue, if it has one."""
-    margin = _margin(state, kind)
+    overround = margin(state, kind)
     return Market(
         market=state.market,
         line=state.line,
@@ -100,9 +100,9 @@ def market_struct(state: MarketState, kind: MarketType | None) -> Market:
         ts=state.ts,
         certainty=None if state.settled is None else state.settled.certainty,
         cancels=state.cancels,
-        overround=None if margin is None else f"{margin // odds.SCALE}.{margin % odds.SCALE:04d}",
+        overround=None if overround is None else f"{overround // odds.SCALE}.{overround % odds.SCALE:04d}",
         info=state.info,
-        outcomes=[_outcome(each, state, margin) for each in state.outcomes],
+        outcomes=[_outcome(each, state, overround) for each in state.outcomes],
     )
 
 

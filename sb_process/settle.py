@@ -46,6 +46,8 @@ def _settle(draft: Draft, given: MarketResult, message: Settlement) -> None:
             source=outcome.source if isinstance(outcome.source, str) else None,
             name=outcome.name if isinstance(outcome.name, str) else None,
             active=False,
+            # no provider said yet that it is one of the outcomes priced
+            listed=False,
         )
         for outcome in given.outcomes
         if outcome.id not in known
@@ -109,8 +111,8 @@ def _cancel(draft: Draft, ref: MarketRef, message: Cancel, part: str) -> None:
     state = draft.edit(ref)
     state.cancelling = advance(state.cancelling, part, draft.version, message.id)
     if message.to is None and _window(message) not in state.voids:
+        # no content: a void moves the status, or nothing where another stands
         state.voids = (*state.voids, _window(message))
-        draft.content.add(state.key)
     if message.from_ is None and message.to is None:
         return
     window = CancelWindow(from_=message.from_, to=message.to, reason=message.reason, ts=message.ts)
@@ -134,10 +136,9 @@ def cancel_rollback(draft: Draft, message: CancelRollback) -> None:
             continue
         state = draft.edit(ref)
         state.cancelling = advance(state.cancelling, part, draft.version, message.id)
+        state.voids = tuple(each for each in state.voids if each != _window(message))
         kept = tuple(each for each in state.cancels if (each.from_, each.to) != (message.from_, message.to))
-        voids = tuple(each for each in state.voids if each != _window(message))
-        if kept != state.cancels or voids != state.voids:
+        if kept != state.cancels:
             state.cancels = kept
-            state.voids = voids
             draft.content.add(state.key)
         _leave_floor(draft, state)

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fold_driver import Driver, cancel, hold, odds, producer, settle, stop, uncancel, unsettle
 
+from sb_core import messages as m
+
 OPEN = ("active", True)
 SHUT = ("suspended", False)
 
@@ -57,3 +59,61 @@ def test_a_market_named_twice_is_no_duplicate(name):
     driver, outcomes = after(odds(9), message, message)
     assert outcomes == ["applied", "applied", "duplicate"]
     assert driver.look() == expected
+
+
+# applied always shows something new, unchanged never does
+
+
+UNSEEN_ROWS = {
+    "complete of a market whose set the catalogue knows": (odds(10), odds(11, complete=False)),
+    "complete of a market without any price": (
+        odds(10, market="uof:9", outcomes=(m.OutcomeOdds(id="x", odds=None),)),
+        odds(11, market="uof:9", outcomes=(m.OutcomeOdds(id="x", odds=None),), complete=False),
+    ),
+    "an inactive outcome withdrawn": (
+        odds(10, outcomes=(m.OutcomeOdds(id="home", odds="2.00"), m.OutcomeOdds(id="away", odds=None, active=False))),
+        odds(11, outcomes=(m.OutcomeOdds(id="home", odds="2.00"),)),
+    ),
+    "a second cancel without an end": (twice(cancel(10), cancel(10)), cancel(11, id="again")),
+    "a void under another": (cancel(10, 5), cancel(11)),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN_ROWS)
+def test_what_shows_nothing_is_unchanged(name):
+    first, second = UNSEEN_ROWS[name]
+    driver, outcomes = after(first, second)
+    assert outcomes == ["applied", "unchanged"]
+    assert driver.event().rev == 1
+
+
+def test_a_smaller_complete_set_is_shown_by_its_overround():
+    priced = (m.OutcomeOdds(id="x", odds="2.00"), m.OutcomeOdds(id="y", odds=None, active=False))
+    driver, outcomes = after(odds(10, market="uof:9", outcomes=priced), odds(11, market="uof:9", outcomes=priced[:1]))
+    assert outcomes == ["applied", "applied"]
+    assert driver.market("uof:9").overround == "0.5000"
+
+
+def test_cancels_that_move_only_the_status_write_only_the_status():
+    driver, outcomes = after(odds(10), cancel(11), cancel(12, 5), uncancel(13, 5), uncancel(14))
+    assert outcomes == ["applied"] * 5
+    written = [
+        (len(each.changes.markets), [moved.status for moved in each.changes.statuses]) for each in driver.updates
+    ]
+    assert written == [(1, []), (0, ["cancelled"]), (1, []), (1, []), (0, ["suspended"])]
+
+
+def test_an_outcome_that_a_settlement_created_is_like_any_other_once_priced():
+    """It is no part of the complete set before, and active when a price says nothing else."""
+    first = m.OutcomeOdds(id="x", odds="2.00")
+    results = (m.MarketResult(market="uof:9", outcomes=(m.OutcomeResult(id="z", result="lost"),)),)
+    settled = m.Settlement(
+        ts=11, id="s", event="uof:1", provider="uof", producer="1", certainty="live", markets=results
+    )
+    driver, _ = after(odds(10, market="uof:9", outcomes=(first,)), settled)
+    assert driver.market("uof:9").overround == "0.5000"
+    driver.feed(odds(12, market="uof:9", outcomes=(m.OutcomeOdds(id="z", odds="2.00"),), complete=False))
+    assert [(each.id, each.odds, each.active) for each in driver.market("uof:9").outcomes] == [
+        ("x", "2.00", True),
+        ("z", "2.00", True),
+    ]
