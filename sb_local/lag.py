@@ -1,0 +1,117 @@
+"""`sb lag`: where each processor stands in its feed partitions, and what that means.
+
+The rule: positions come from the store, ends from the log, and the verdict from two looks a moment apart.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+import anyio
+import msgspec
+from msgspec import Struct
+
+from sb_core import settings as settings_module
+from sb_core import sports, topics
+from sb_core.records import Position, TopicPartition
+from sb_core.runtime import Context, open_context
+from sb_core.settings import Settings, SettingsError
+
+LOOK_S = 1.0
+
+
+class Lag(Struct, frozen=True):
+    """One partition: offsets, records behind, records a second in and out, and the verdict."""
+
+    topic: str
+    partition: int
+    position: int | None
+    done: int | None
+    end: int
+    lag: int
+    in_per_s: float
+    out_per_s: float
+    verdict: str
+
+
+def verdict(lag: int, grown: int, moved: int) -> str:
+    """Judge a partition by its lag, by how much its end grew, and by how far its position moved between two looks."""
+    if lag == 0 or (moved and moved >= grown and lag <= moved):
+        return "OK"
+    if not moved:
+        return "STALLED"
+    return "DRAINING" if moved > grown else "GROWING"
+
+
+def judge(
+    before: tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]],
+    after: tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]],
+    seconds: float,
+) -> list[Lag]:
+    """Compare two looks; a partition that nobody has claimed yet has no position."""
+    rows = []
+    for place, end in sorted(after[1].items()):
+        position = after[0].get(place)
+        earlier = before[0].get(place)
+        at = position.next_offset if position else 0
+        moved = at - (earlier.next_offset if earlier else 0)
+        grown = end - before[1].get(place, 0)
+        rows.append(
+            Lag(
+                topic=place[0],
+                partition=place[1],
+                position=position.next_offset if position else None,
+                done=position.done_offset if position else None,
+                end=end,
+                lag=end - at,
+                in_per_s=round(grown / seconds, 1),
+                out_per_s=round(moved / seconds, 1),
+                verdict=verdict(end - at, grown, moved),
+            )
+        )
+    return rows
+
+
+async def _look(
+    context: Context, feeds: Sequence[str]
+) -> tuple[dict[TopicPartition, Position], dict[TopicPartition, int]]:
+    positions = {(each.topic, each.partition): each for each in await context.store.positions(feeds)}
+    return positions, dict(await context.admin.ends(feeds))
+
+
+async def _run(settings: Settings) -> list[Lag]:
+    feeds = [topics.feed(name) for name in sports.names()]
+    async with open_context(settings, "lag") as context:
+        before = await _look(context, feeds)
+        await anyio.sleep(LOOK_S)
+        return judge(before, await _look(context, feeds), LOOK_S)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a row per partition, the worst first; exit 1 where one is stalled or growing."""
+    parser = argparse.ArgumentParser(prog="sb lag", description="Positions of the processors, and verdicts.")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    try:
+        settings = settings_module.load()
+    except SettingsError as error:
+        sys.stderr.write(f"sb lag: {error}\n")
+        return 2
+    rows = anyio.run(_run, settings, backend="trio")
+    rows.sort(key=lambda row: (-row.lag, row.topic, row.partition))
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
+    else:
+        sys.stdout.write(
+            f"{'topic':28} {'part':>4} {'position':>9} {'end':>9} {'lag':>7} {'in/s':>7} {'out/s':>7} verdict\n"
+        )
+        for row in rows:
+            at = "-" if row.position is None else row.position
+            sys.stdout.write(
+                f"{row.topic:28} {row.partition:4} {at:>9} {row.end:9} {row.lag:7} {row.in_per_s:7} {row.out_per_s:7} {row.verdict}\n"
+            )
+    return 1 if any(row.verdict in {"STALLED", "GROWING"} for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""`sb lineage raise`: goes on with a partition that stopped itself, at the price of new snapshots for every reader.
+
+The rule: only a person does this, typing the partition's name; nothing resets a position by itself.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from sb_core import settings as settings_module
+from sb_core import sports, topics
+from sb_core.runtime import open_context
+from sb_core.settings import Settings, SettingsError
+
+
+async def _raise(settings: Settings, sport: str, partition: int) -> tuple[int, int]:
+    place = topics.feed(sport), partition
+    async with open_context(settings, "lineage") as context:
+        start = (await context.admin.starts([place[0]]))[place]
+        end = (await context.admin.ends([place[0]]))[place]
+        known = {each.partition: each for each in await context.store.positions([place[0]])}
+        position = known[partition].next_offset if partition in known else start
+        # what retention took is gone, what the log lost never was: go on at the nearest offset that exists
+        offset = min(max(position, start), end)
+        return offset, await context.store.raise_lineage(place, offset)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask for the partition's name typed, raise its lineage, and say where it goes on."""
+    parser = argparse.ArgumentParser(prog="sb lineage", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("raise", help="go on with a stopped partition")
+    command.add_argument("--sport", required=True, choices=sports.names())
+    command.add_argument("--partition", required=True, type=int)
+    arguments = parser.parse_args(argv)
+    if not 0 <= arguments.partition < topics.PARTITIONS:
+        parser.error(f"partitions are 0 to {topics.PARTITIONS - 1}")
+    try:
+        settings = settings_module.load()
+    except SettingsError as error:
+        sys.stderr.write(f"sb lineage: {error}\n")
+        return 2
+    name = f"{topics.feed(arguments.sport)}/{arguments.partition}"
+    sys.stderr.write(
+        f"Every reader of {name} will take new snapshots. Stop its processor first.\nType {name} to go on: "
+    )
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != name:
+        sys.stderr.write("not raised\n")
+        return 1
+    offset, lineage = anyio.run(_raise, settings, arguments.sport, arguments.partition, backend="trio")
+    sys.stdout.write(f"{name} goes on at offset {offset} with lineage {lineage}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
