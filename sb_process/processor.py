@@ -5,8 +5,9 @@ on every assignment the change log is published again from `done_offset`, before
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 import anyio
 from msgspec import Struct
@@ -15,13 +16,15 @@ from sb_core import sports, topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError, UnavailableError, UnknownOutcomeError
 from sb_core.ports import Reader
 from sb_core.precedence import ranker
-from sb_core.records import Batch, CacheEntry, ChangeRow, Delivery, Fetched, Position, Record, TopicPartition
+from sb_core.records import Batch, CacheEntry, ChangeRow, Delivery, Fetched, Position, TopicPartition
 from sb_core.runtime import Context
 from sb_process import plan as planning
 from sb_process import render
 from sb_process.plan import Decoded, Plan, Surroundings
 from sb_process.publish import Published, Publisher, backoff_s
 from sb_process.state import Fold, PartitionState, load, partition_decoder
+
+T = TypeVar("T")
 
 OWNER_BYTES: Final = 16
 OUTBOX_OFFSETS_MAX: Final = 5_000
@@ -57,6 +60,8 @@ class Processor:
         self.assigned = False
         self.stopped: dict[int, str] = {}
         """Partitions that stopped themselves, and why."""
+        self._fenced_out: dict[int, None] = {}
+        """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
         self._kinds = sports.get(sport).markets
         self._rank = ranker(context.config.rank)
         telemetry = context.telemetry
@@ -100,7 +105,7 @@ class Processor:
                 finally:
                     self._publisher.finish()
             with anyio.move_on_after(settings.append_deadline_ms / 1000):
-                await self._settle_positions()
+                await self._settle_positions(reader)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await reader.aclose()
@@ -111,13 +116,15 @@ class Processor:
         for _, partition in delivery.revoked:
             self.held.pop(partition, None)
             self.stopped.pop(partition, None)
+            self._fenced_out.pop(partition, None)
         for place in delivery.assigned:
             await self._assign(reader, place)
+        await self._claim_again(reader)
         self.assigned = self.assigned or bool(delivery.assigned)
         if delivery.records:
             await self._process_all(reader, delivery.records)
         elif not delivery.assigned and not delivery.revoked:
-            await self._settle_positions()
+            await self._settle_positions(reader)
 
     async def _read(self, reader: Reader) -> Delivery:
         settings = self.context.settings
@@ -141,7 +148,7 @@ class Processor:
             try:
                 cycle.extend(await self._process(self.held[partition], own))
             except FencedError as error:
-                await self._fence(reader, partition, error)
+                self._fence(reader, partition, error)
         if cycle:
             await self._publisher.submit(cycle)
 
@@ -151,7 +158,7 @@ class Processor:
         """Claim a partition, publish again what may not have been, and go on from its position."""
         partition = place[1]
         owner = self.context.entropy(OWNER_BYTES).hex()
-        position = await self._claim(place, owner)
+        position = await self._insist("claim", partial(self.context.store.claim, place, owner))
         self.held[partition] = Held(
             partition=partition,
             lineage=position.lineage,
@@ -171,21 +178,22 @@ class Processor:
             "assigned", topic=place[0], partition=partition, epoch=position.epoch, next_offset=position.next_offset
         )
 
-    async def _claim(self, place: TopicPartition, owner: str) -> Position:
+    async def _insist(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again until there is an answer: a dependency that fails for a while must not end the service."""
         attempt = 0
         while True:
             try:
-                return await self.context.store.claim(place, owner)
-            except (UnavailableError, UnknownOutcomeError) as error:
+                return await ask()
+            except DependencyError as error:
                 attempt += 1
-                self.context.telemetry.warn("claim_failed", partition=place[1], attempt=attempt, error=str(error))
+                self.context.telemetry.warn(f"{what}_failed", attempt=attempt, error=str(error))
                 await anyio.sleep(backoff_s(attempt, self.draw()))
 
     async def _republish(self, place: TopicPartition, position: Position) -> None:
         start = position.done_offset
         while start < position.next_offset:
             end = min(start + OUTBOX_OFFSETS_MAX, position.next_offset)
-            rows = await self.context.store.outbox(place, start, end)
+            rows = await self._insist("outbox", partial(self.context.store.outbox, place, start, end))
             updates = [planning.update_record(self.sport, place[1], row.event, row.update, row.updated) for row in rows]
             share = Published(
                 partition=place[1],
@@ -202,7 +210,7 @@ class Processor:
     async def _shown(self, rows: Sequence[ChangeRow]) -> list[CacheEntry]:
         entries = []
         for event in dict.fromkeys(row.event for row in rows):
-            found = await self.context.store.event(event)
+            found = await self._insist("event", partial(self.context.store.event, event))
             if found is not None:
                 value = render.snapshot(found.header, list(found.markets))
                 entries.append(CacheEntry(event, 0, found.lineage, found.rev, value))
@@ -216,15 +224,21 @@ class Processor:
             self.held.pop(error.partition[1], None)
             self.stopped[error.partition[1]] = str(error)
 
-    async def _fence(self, reader: Reader, partition: int, error: FencedError) -> None:
-        """Forget everything about a partition, and be assigned it again where the group still says so."""
+    def _fence(self, reader: Reader, partition: int, error: FencedError) -> None:
+        """Forget everything about a partition. Whose it is, the next read tells: the group may have moved it."""
         self._fenced.inc()
         self.context.telemetry.warn("fenced", partition=partition, error=str(error))
-        place = self.topic, partition
-        reader.pause(place)
+        reader.pause((self.topic, partition))
         self.held.pop(partition, None)
-        await anyio.sleep(backoff_s(1, self.draw()))
-        await self._assign(reader, place)
+        self._fenced_out[partition] = None
+
+    async def _claim_again(self, reader: Reader) -> None:
+        """Be assigned again what a fence took away and the group did not."""
+        if self._fenced_out:
+            await anyio.sleep(backoff_s(1, self.draw()))
+        while self._fenced_out:
+            partition, _ = self._fenced_out.popitem()
+            await self._assign(reader, (self.topic, partition))
 
     # a batch
 
@@ -266,7 +280,7 @@ class Processor:
         begun = clock.monotonic_s()
         self._stage.labels("plan").observe(begun - planned)
         if plan.dead:
-            await self._append(plan.dead)
+            await self._insist("append", partial(self.context.log.append, plan.dead))
         await self._commit(held, plan)
         self._stage.labels("commit").observe(clock.monotonic_s() - begun)
         return self._adopt(held, plan)
@@ -277,28 +291,17 @@ class Processor:
         store = self.context.store
         listed: dict[str, Sequence[str]] = {}
         for producer in sorted(producers):
-            listed[producer] = await store.listing((self.topic, held.partition), producer)
+            place = self.topic, held.partition
+            listed[producer] = await self._insist("listing", partial(store.listing, place, producer))
             events.update(listed[producer])
         missing = sorted(event for event in events if event not in held.folds)
         if missing:
-            for name, stored in (await store.load(missing)).items():
+            for name, stored in (await self._insist("load", partial(store.load, missing))).items():
                 held.folds[name] = load(stored.state, stored.markets)
         for event in events:
             if event in held.folds:
                 held.folds.move_to_end(event)
         return held.folds, listed
-
-    async def _append(self, records: Sequence[Record]) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self.context.log.append(records)
-            except DependencyError as error:
-                attempt += 1
-                self.context.telemetry.warn("append_failed", what="dead letters", attempt=attempt, error=str(error))
-                await anyio.sleep(backoff_s(attempt, self.draw()))
-            else:
-                return
 
     async def _commit(self, held: Held, plan: Plan) -> None:
         """Commit one transaction, again and again while it certainly did not happen. Raises FencedError."""
@@ -343,14 +346,7 @@ class Processor:
 
     async def _committed(self, held: Held, batch: Batch) -> bool:
         """Read the position back after a reply was lost."""
-        attempt = 0
-        while True:
-            try:
-                positions = await self.context.store.positions([self.topic])
-                break
-            except DependencyError:
-                attempt += 1
-                await anyio.sleep(backoff_s(attempt, self.draw()))
+        positions = await self._insist("positions", partial(self.context.store.positions, [self.topic]))
         for position in positions:
             if position.partition == held.partition:
                 if (position.epoch, position.owner) != (held.epoch, held.owner):
@@ -405,7 +401,7 @@ class Processor:
         except DependencyError as error:
             self.context.telemetry.error("cache_generation_stands", partition=partition, error=str(error))
 
-    async def _settle_positions(self) -> None:
+    async def _settle_positions(self, reader: Reader) -> None:
         """While nothing is waiting, store that all changes were published, so that a restart repeats none."""
         for held in list(self.held.values()):
             if not held.published_changes:
@@ -414,5 +410,4 @@ class Processor:
             try:
                 await self._commit(held, plan)
             except FencedError as error:
-                self.context.telemetry.warn("fenced", partition=held.partition, error=str(error))
-                self.held.pop(held.partition, None)
+                self._fence(reader, held.partition, error)
