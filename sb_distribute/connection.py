@@ -46,6 +46,10 @@ def header(size: int, *, text: bool) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big")
 
 
+def _nothing() -> None:
+    """Do nothing: nobody is to be told."""
+
+
 class Connection:
     """A socket, its protocol and its session; the hub's Outlet."""
 
@@ -58,6 +62,7 @@ class Connection:
         self.heard_s = trio.current_time()
         self.pinged_s: float | None = None
         self.close_code: int | None = None
+        self.on_close: Callable[[], None] = _nothing
         self.protocol = ServerProtocol(max_size=wire.INBOUND_BYTES_MAX, logger=logger)
         self._socket = sock
         self._write_deadline_s = write_deadline_s
@@ -204,6 +209,7 @@ class Connection:
         """Begin to close."""
         if self.protocol.state is OPEN:
             self.close_code = code
+            self.on_close()
             self.protocol.send_close(code, reason.encode()[:REASON_BYTES_MAX].decode("utf-8", "ignore"))
             self.flush()
 
@@ -211,6 +217,7 @@ class Connection:
         """Close because of what the peer sent, without listening any further."""
         if self.protocol.state is OPEN:
             self.close_code = code
+            self.on_close()
             self.protocol.fail(code, reason)
             self.flush()
 

@@ -7,6 +7,7 @@ bounded time; there is a limit on connections, on handshakes' time, and on how l
 import errno
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -178,6 +179,7 @@ class StreamServer:
         session = Session(self._entropy(8).hex(), form, self._limits, SPORTS, now_ms())
         if open_:
             self._hub.attach(session, connection)
+            connection.on_close = partial(self._hub.detach, session)
             session.hello(self._node.lineage)
         try:
             async with trio.open_nursery() as nursery:
