@@ -26,6 +26,7 @@ from sb_process.state import (
     MarketId,
     MarketState,
     OutcomeState,
+    Version,
     advance,
     encoder,
     stands,
@@ -38,6 +39,8 @@ class Applied(Struct, frozen=True):
     outcome: Outcome
     fold: Fold
     touched: frozenset[MarketId] = frozenset()
+    repriced: frozenset[MarketId] = frozenset()
+    """Those of `touched` of which more than the status moved."""
     update: RenderedUpdate | None = None
     fixture_applied: bool = False
 
@@ -124,7 +127,7 @@ def _finish(draft: Draft, outcome: Outcome, ids: tuple[str, ...], message: m.Mes
         at=at,
         digest=digest,
     )
-    return Applied(outcome, fold, touched, update, fixture_applied)
+    return Applied(outcome, fold, touched, frozenset(draft.content), update, fixture_applied)
 
 
 def _digest(before: str, draft: Draft) -> str:
@@ -344,11 +347,17 @@ _HANDLERS: Final[dict[type, Callable[[Draft, Any], None]]] = {
 }
 
 
-def close(fold: Fold, at: int, received: int, trace: str, rules: Rules) -> Applied:
-    """Close an event of which a record could not be read, until newer odds: a floor at each owner's newest odds."""
+def close(fold: Fold, at: int, received: int, refused: m.Message | None, rules: Rules) -> Applied:
+    """Close an event of which a record was refused, until newer odds: a floor at each owner's newest odds.
+
+    Where it could be read, its producer's floor is not below what was refused, so that nothing in between opens again.
+    """
+    trace = "" if refused is None else refused.trace
     record = m.BetStop(ts=fold.head.ts, id=f"unreadable:{at}", event=fold.head.event, received=received, trace=trace)
     draft = Draft(fold, record, rules)
-    newest: dict[str, Any] = {}
+    newest: dict[str, Version] = {}
+    if refused is not None:
+        newest[refused.producer_key] = Draft(fold, refused, rules).version
     for state in fold.markets.values():
         if state.owner is not None:
             version = state.odds[state.owner].version

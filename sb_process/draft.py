@@ -22,12 +22,17 @@ from sb_process.state import (
     ProducerView,
     StopStatus,
     Version,
+    encoder,
     generation,
 )
 
 Outcome: TypeAlias = Literal["applied", "unchanged", "stale", "duplicate"]
 MARKETS_MAX: Final = 4_000
 """Markets of one event; a provider's largest book has about 1,000."""
+NAMES_BYTES_MAX: Final = 400_000
+"""Names and lines of an event's markets, as JSON: so that an update that moves the status of all of them always fits."""
+PRODUCERS_MAX: Final = 256
+"""Producers that one event lists."""
 OUTCOMES_MAX: Final = 1_000
 """Outcomes of one market, withdrawn ones included."""
 
@@ -50,6 +55,7 @@ class Draft:
         "changed",
         "content",
         "created",
+        "created_markets",
         "fields",
         "head",
         "message",
@@ -77,6 +83,7 @@ class Draft:
         self.score_changed = False
         self.reshow = False
         self.created = before.head.rev == 0
+        self.created_markets = 0
         self.verdicts: list[str | None] = []
 
     def known(self, ref: MarketOdds | MarketRef | MarketResult) -> MarketState | None:
@@ -86,7 +93,7 @@ class Draft:
     def edit(self, ref: MarketOdds | MarketRef | MarketResult) -> MarketState:
         """Return a copy of a market to change, creating it where the message is the first to name it.
 
-        Raises FeedError `too_large` beyond MARKETS_MAX.
+        Raises FeedError `too_large` beyond MARKETS_MAX and NAMES_BYTES_MAX.
         """
         key = ref.market, ref.line
         standing = self.changed.get(key)
@@ -94,8 +101,7 @@ class Draft:
             return standing
         known = self.before.markets.get(key)
         if known is None:
-            if len(self.before.markets) + len(self.changed) >= MARKETS_MAX:
-                raise FeedError("too_large", f"more than {MARKETS_MAX} markets", event=self.head.event)
+            self._count(key)
             kind = self.rules.kinds.get(ref.market)
             made = MarketState(market=ref.market, line=ref.line, groups=None if kind is None else kind.groups)
             self.content.add(key)
@@ -105,12 +111,23 @@ class Draft:
         self.changed[key] = made
         return made
 
+    def _count(self, key: MarketId) -> None:
+        """Make room for one more market, or refuse it."""
+        self.created_markets += 1
+        if len(self.before.markets) + self.created_markets > MARKETS_MAX:
+            raise FeedError("too_large", f"more than {MARKETS_MAX} markets", event=self.head.event)
+        self.head.names_bytes += len(encoder.encode(key))
+        if self.head.names_bytes > NAMES_BYTES_MAX:
+            raise FeedError("too_large", f"names of more than {NAMES_BYTES_MAX} bytes", event=self.head.event)
+
     def listed(self) -> None:
         """List the message's producer on the event, with the state the partition knows it in."""
         if any(each.key == self.producer for each in self.head.producers):
             return
         view = self.rules.views.get(self.producer, UNKNOWN)
         added = Listed(key=self.producer, state=view.state, since=view.since, reason=view.reason)
+        if len(self.head.producers) >= PRODUCERS_MAX:
+            raise FeedError("too_large", f"more than {PRODUCERS_MAX} producers", event=self.head.event)
         self.head.producers = tuple(sorted((*self.head.producers, added), key=lambda each: each.key))
         self.fields.add("producers")
 

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sb_core import messages, names, shown, topics
+from sb_core import messages, shown, topics
 from sb_core.deadletter import record as dead_letter
 from sb_core.errors import FeedError
-from sb_core.messages import AnyMessage, Competitor, Player, Producer, Tick
+from sb_core.messages import CONTROL_TYPES, SYSTEM_TYPES, AnyMessage, Producer, Tick
 from sb_core.records import (
     CacheEntry,
     ChangeRow,
@@ -27,7 +27,7 @@ from sb_core.records import (
     Record,
 )
 from sb_core.sports import MarketType
-from sb_process import book, render
+from sb_process import book, render, rows
 from sb_process.book import Applied
 from sb_process.draft import Rules
 from sb_process.state import (
@@ -40,8 +40,6 @@ from sb_process.state import (
     Outage,
     PartitionState,
     ProducerView,
-    StoredHead,
-    encoder,
 )
 
 UPDATE_BYTES_MAX: Final = 900_000
@@ -49,7 +47,7 @@ UPDATE_BYTES_MAX: Final = 900_000
 
 
 class Decoded(Struct, frozen=True):
-    """A record with what it says, or why it can't be read."""
+    """A record with what it says, and why it is refused where it is."""
 
     record: Fetched
     message: AnyMessage | None
@@ -97,7 +95,7 @@ def empty(next_offset: int, state: PartitionState) -> Plan:
 
 def refused_by_store(decoded: Decoded, why: str) -> Decoded:
     """Turn a record that the store refuses into a dead letter."""
-    return Decoded(decoded.record, None, FeedError("rule_store", why))
+    return Decoded(decoded.record, decoded.message, FeedError("rule_store", why))
 
 
 def decode(record: Fetched) -> Decoded:
@@ -110,6 +108,8 @@ def decode(record: Fetched) -> Decoded:
         return Decoded(record, None, FeedError("malformed", str(error)))
     if isinstance(message, Producer | Tick):
         return Decoded(record, message)
+    if isinstance(message, CONTROL_TYPES):
+        return Decoded(record, None, FeedError("unsupported_type", "no feed topic holds messages of this type"))
     if not message.id or not message.event or message.event != record.key:
         return Decoded(record, None, FeedError("schema", "a feed record needs an id and its event as key"))
     return Decoded(record, message)
@@ -171,7 +171,7 @@ class Planner:
         self.folds: dict[str, Fold] = {}
         self.touched: dict[str, set[MarketId]] = {}
         self.repriced: dict[str, set[MarketId]] = {}
-        self.fixtures: dict[str, int] = {}
+        self.people = rows.People()
         self.counts: Counter[str] = Counter()
         self.changes: list[ChangeRow] = []
         self.updates: list[Record] = []
@@ -185,15 +185,15 @@ class Planner:
     def step(self, decoded: Decoded) -> None:
         """Apply one record."""
         message, record = decoded.message, decoded.record
-        if isinstance(message, Tick):
+        if decoded.error is not None or message is None:
+            self._refuse(record, decoded.error or FeedError("malformed", "no message"), message)
+        elif isinstance(message, Tick):
             self.tick = max(self.tick, message.ts)
             self.ticked = True
             self.counts["system"] += 1
         elif isinstance(message, Producer):
             self.counts["system"] += 1
             self._producer(message, record)
-        elif message is None:
-            self._refuse(record, decoded.error or FeedError("malformed", "no message"), None)
         else:
             try:
                 applied = book.apply(self.fold(message.event), message, record.offset, self.rules)
@@ -245,15 +245,17 @@ class Planner:
             )
             self.updates.append(update_record(self.around.sport, record.partition, event, body, received))
             self.counts["changes"] += 1
-            self.repriced.setdefault(event, set()).update(applied.touched)
+            self.repriced.setdefault(event, set()).update(applied.repriced)
             if applied.fixture_applied:
-                self.fixtures[event] = update.ts
+                self.people.note(applied.fold.head, update.ts)
         self.folds[event] = applied.fold
         self.touched.setdefault(event, set()).update(applied.touched)
 
     def _refuse(self, record: Fetched, error: FeedError, message: AnyMessage | None) -> None:
         around = self.around
-        self.counts[f"dead_lettered:{error.code}"] += 1
+        # what the system writes itself is no unit of the account
+        system = isinstance(message, SYSTEM_TYPES)
+        self.counts["system" if system else f"dead_lettered:{error.code}"] += 1
         self.dead.append(
             dead_letter(
                 code=error.code,
@@ -269,9 +271,9 @@ class Planner:
             )
         )
         fold = self.fold(record.key)
-        if fold.head.rev:
+        if fold.head.rev and not system:
             received = message.received if message else record.ts
-            closed = book.close(fold, record.offset, received, message.trace if message else "", self.rules)
+            closed = book.close(fold, record.offset, received, message, self.rules)
             self._adopt(record, closed, received)
 
     def plan(self, next_offset: int) -> Plan:
@@ -284,6 +286,8 @@ class Planner:
             changes=self.changes,
             updates=self.updates,
             dead=self.dead,
+            participants=list(self.people.participants.values()),
+            competitions=list(self.people.competitions.values()),
             ticked=self.tick if self.ticked else None,
         )
         for event, fold in self.folds.items():
@@ -293,46 +297,19 @@ class Planner:
     def _rows(self, plan: Plan, event: str, fold: Fold) -> None:
         head = fold.head
         shown_header = render.encode(render.header(head))
-        plan.events.append(_event_row(self.around, fold, shown_header))
+        plan.events.append(rows.event_row(self.around.topic, self.around.partition, fold, shown_header))
         repriced = self.repriced.get(event, ())
-        for key in self.touched[event]:
+        for key in sorted(self.touched[event]):
             state = fold.markets[key]
             json = fold.rendered.get(key)
             if json is None:
                 json = fold.rendered[key] = render.market(state, self.around.kinds.get(key[0]))
-            plan.markets.append(
-                MarketRow(
-                    event=event,
-                    market=state.market,
-                    line=state.line,
-                    status=state.shown,
-                    open=state.open,
-                    producer=state.owner,
-                    ts=state.ts,
-                    shown=json,
-                    state=encoder.encode(state),
-                )
-            )
+            plan.markets.append(rows.market_row(event, state, json))
             if key in repriced:
-                results = state.settled.results if state.settled else {}
-                plan.outcomes.extend(
-                    OutcomeRow(
-                        event=event,
-                        market=state.market,
-                        line=state.line,
-                        outcome=each.id,
-                        name=each.name,
-                        odds=each.odds,
-                        active=each.active,
-                        result=results[each.id][0] if each.id in results else None,
-                    )
-                    for each in state.outcomes
-                )
+                plan.outcomes.extend(rows.outcome_rows(event, state))
         known = self.known.get(event)
         listed_before = {each.key for each in known.head.producers} if known else set()
         plan.listings.extend((each.key, event) for each in head.producers if each.key not in listed_before)
-        if event in self.fixtures:
-            _people(plan, fold, self.fixtures[event])
         if known is None or known.head.rev != head.rev:
             value = render.snapshot(shown_header, render.rendered(fold, self.around.kinds))
             plan.cache.append(CacheEntry(event, 0, head.lineage, head.rev, value))
@@ -347,46 +324,6 @@ def tick_record(sport: str, partition: int, ts: int) -> Record:
     """Pass a tick on to the updates partition."""
     body = shown.encoder.encode(shown.UpdateTick(ts=ts))
     return Record(topic=topics.updates(sport), key="tick", value=body, ts=ts, partition=partition)
-
-
-def _event_row(around: Surroundings, fold: Fold, shown_header: bytes) -> EventRow:
-    head = fold.head
-    words = [head.name or "", *(each.name or "" for each in head.competitors)]
-    return EventRow(
-        event=head.event,
-        topic=around.topic,
-        partition=around.partition,
-        sport=head.sport,
-        lineage=head.lineage,
-        rev=head.rev,
-        name=head.name,
-        start=head.start,
-        status=head.status,
-        competition=head.competition.id if head.competition else None,
-        ts=head.ts,
-        updated=head.updated,
-        search=names.fold(" ".join(words)),
-        shown=shown_header,
-        state=encoder.encode(StoredHead(head=head, ids=fold.ids, digest=fold.digest)),
-    )
-
-
-def _people(plan: Plan, fold: Fold, ts: int) -> None:
-    """Note the competition, competitors and players of an event; the store keeps the newest by (ts, event)."""
-    head = fold.head
-    for competitor in head.competitors:
-        people: tuple[Competitor | Player, ...] = (competitor, *competitor.players)
-        for person in people:
-            if person.name is not None:
-                plan.participants.append(
-                    ParticipantRow(person.id, head.sport, person.name, names.fold(person.name), ts, head.event)
-                )
-    competition = head.competition
-    if competition is not None:
-        search = names.fold(f"{competition.name or ''} {competition.category or ''}")
-        plan.competitions.append(
-            CompetitionRow(competition.id, head.sport, competition.name, competition.category, search, ts, head.event)
-        )
 
 
 def plan_batch(

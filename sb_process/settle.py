@@ -9,7 +9,7 @@ from sb_core.errors import FeedError
 from sb_core.messages import Cancel, CancelRollback, MarketRef, MarketResult, Settlement, SettlementRollback
 from sb_core.shown import CancelWindow
 from sb_process.draft import Draft
-from sb_process.state import CANCELS_MAX, MarketState, OutcomeState, Settled, advance, stands
+from sb_process.state import CANCELS_MAX, WINDOWS_MAX, MarketState, OutcomeState, Settled, advance, stands
 
 
 def settlement(draft: Draft, message: Settlement) -> None:
@@ -96,6 +96,13 @@ def _window(message: Cancel | CancelRollback) -> str:
     return f"{message.from_}:{message.to}"
 
 
+def _standing(draft: Draft, state: MarketState, part: str) -> None:
+    """Let a cancel or its rollback stand in its lane."""
+    if part not in state.cancelling and len(state.cancelling) >= WINDOWS_MAX:
+        raise FeedError("too_large", f"more than {WINDOWS_MAX} windows", event=draft.head.event, market=state.market)
+    state.cancelling = advance(state.cancelling, part, draft.version, draft.message.id)
+
+
 def cancel(draft: Draft, message: Cancel) -> None:
     """Void the markets named, or record a window in which bets on them are void."""
     part = f"{_window(message)}|{draft.producer}"
@@ -109,7 +116,7 @@ def cancel(draft: Draft, message: Cancel) -> None:
 
 def _cancel(draft: Draft, ref: MarketRef, message: Cancel, part: str) -> None:
     state = draft.edit(ref)
-    state.cancelling = advance(state.cancelling, part, draft.version, message.id)
+    _standing(draft, state, part)
     if message.to is None and _window(message) not in state.voids:
         # no content: a void moves the status, or nothing where another stands
         state.voids = (*state.voids, _window(message))
@@ -135,7 +142,7 @@ def cancel_rollback(draft: Draft, message: CancelRollback) -> None:
         if verdict is not None:
             continue
         state = draft.edit(ref)
-        state.cancelling = advance(state.cancelling, part, draft.version, message.id)
+        _standing(draft, state, part)
         state.voids = tuple(each for each in state.voids if each != _window(message))
         kept = tuple(each for each in state.cancels if (each.from_, each.to) != (message.from_, message.to))
         if kept != state.cancels:

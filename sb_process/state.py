@@ -39,6 +39,8 @@ REQUESTS_MAX: Final = 4
 """How many recovery requests count as answers to one outage."""
 CANCELS_MAX: Final = 32
 """How many cancel windows a market may carry."""
+WINDOWS_MAX: Final = 256
+"""How many windows of cancels and their rollbacks a market remembers, by producer."""
 
 
 class Standing(Struct, frozen=True, array_like=True):
@@ -164,6 +166,7 @@ class EventState(Struct, kw_only=True, omit_defaults=True):
     fixture: Lane = {}
     scoring: Lane = {}
     statuses: Lane = {}
+    names_bytes: int = 0
 
 
 class Fold(Struct, kw_only=True):

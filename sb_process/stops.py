@@ -7,11 +7,14 @@ over all odds until it is released.
 from copy import copy
 from typing import Final
 
+from sb_core.errors import FeedError
 from sb_core.messages import BetStop, Hold, MarketRef, Release
 from sb_core.shown import ShownHold
-from sb_process.draft import Draft, target
+from sb_process.draft import PRODUCERS_MAX, Draft, target
 from sb_process.state import Floor, Floors, HoldState, Version, advance, stands
 
+GROUPS_MAX: Final = 500
+"""Groups of an event that one producer may have stopped."""
 EVERYTHING: Final = "all"
 """The group that covers every market, known groups or not."""
 
@@ -20,25 +23,29 @@ def bet_stop(draft: Draft, message: BetStop) -> None:
     """Raise the floors that a stop names; stale where all of them stand higher."""
     floors = copy(draft.head.stops.get(draft.producer) or Floors())
     floor = Floor(draft.version, message.status)
-    groups = message.groups
-    if message.markets is not None:
-        for ref in message.markets:
-            name = target((ref.market, ref.line))
-            risen = _risen(floors.markets.get(name), floor)
-            draft.verdicts.append(None if risen else "stale")
-            if risen is not None:
-                draft.edit(ref)
-                floors.markets = {**floors.markets, name: risen}
-    elif groups and EVERYTHING not in groups:
-        for group in groups:
-            risen = _risen(floors.groups.get(group), floor)
-            draft.verdicts.append(None if risen else "stale")
-            if risen is not None:
-                floors.groups = {**floors.groups, group: risen}
-    else:
+    groups = message.groups or ()
+    if message.markets:
+        floors.markets = dict(floors.markets)
+    for ref in message.markets or ():
+        name = target((ref.market, ref.line))
+        risen = _risen(floors.markets.get(name), floor)
+        draft.verdicts.append(None if risen else "stale")
+        if risen is not None:
+            draft.edit(ref)
+            floors.markets[name] = risen
+    if EVERYTHING in groups or not (groups or message.markets):
+        # an empty list names nothing either, and who can't tell closes
         risen = _risen(floors.everything, floor)
         draft.verdicts.append(None if risen else "stale")
         floors.everything = risen or floors.everything
+        groups = ()
+    for group in groups:
+        risen = _risen(floors.groups.get(group), floor)
+        draft.verdicts.append(None if risen else "stale")
+        if risen is not None:
+            floors.groups = {**floors.groups, group: risen}
+    if len(floors.groups) > GROUPS_MAX:
+        raise FeedError("too_large", f"stops of more than {GROUPS_MAX} groups", event=draft.head.event)
     if any(verdict is None for verdict in draft.verdicts):
         draft.head.stops = {**draft.head.stops, draft.producer: floors}
         draft.reshow = True
@@ -80,7 +87,7 @@ def release(draft: Draft, message: Release) -> None:
 
 
 def _targets(markets: tuple[MarketRef, ...] | None) -> list[tuple[str, MarketRef | None]]:
-    if markets is None:
+    if not markets:
         return [("", None)]
     return [(target((ref.market, ref.line)), ref) for ref in markets]
 
@@ -89,6 +96,8 @@ def _set(draft: Draft, name: str, ref: MarketRef | None, shown: ShownHold | None
     head = draft.head
     known = head.holds.get(name) or HoldState({})
     before = draft.before.head.holds.get(name)
+    if draft.producer not in known.lane and len(known.lane) >= PRODUCERS_MAX:
+        raise FeedError("too_large", f"held by more than {PRODUCERS_MAX} producers", event=head.event)
     verdict = None if before is None else stands(before.lane, draft.producer, draft.version, draft.message.id)
     draft.verdicts.append(verdict)
     if verdict is not None:

@@ -12,7 +12,7 @@ from sb_core.records import Fetched
 from sb_process import plan as planning
 from sb_process import render
 from sb_process.plan import Plan, Surroundings
-from sb_process.state import Fold, PartitionState, load
+from sb_process.state import Fold, PartitionState, StoredHead, load
 
 EVENT = "uof:1"
 SPORT = "football"
@@ -70,7 +70,7 @@ class Driver:
     def event(self, event: str = EVENT) -> shown.Event:
         """Return the event as shown, after a round trip through what the store would hold."""
         fold = self.folds[event]
-        stored = render.encode(planning.StoredHead(head=fold.head, ids=fold.ids, digest=fold.digest))
+        stored = render.encode(StoredHead(head=fold.head, ids=fold.ids, digest=fold.digest))
         markets = tuple(render.encode(state) for state in fold.markets.values())
         again = load(stored, markets)
         assert (again.head, again.markets) == (fold.head, fold.markets)

@@ -8,9 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fold_driver import Driver, cancel, hold, odds, producer, settle, stop, uncancel, unsettle
+from fold_driver import Driver, cancel, hold, odds, producer, release, settle, stop, uncancel, unsettle
 
 from sb_core import messages as m
+from sb_process import plan as planning
 
 OPEN = ("active", True)
 SHUT = ("suspended", False)
@@ -117,3 +118,97 @@ def test_an_outcome_that_a_settlement_created_is_like_any_other_once_priced():
         ("x", "2.00", True),
         ("z", "2.00", True),
     ]
+
+
+# empty lists
+
+
+@pytest.mark.parametrize("message", [stop(11, groups=(), markets=()), stop(11, markets=()), stop(11, groups=())])
+def test_a_stop_that_names_nothing_stops_everything(message):
+    assert after(odds(10), message)[0].look() == SHUT
+
+
+def test_a_stop_that_names_groups_and_markets_stops_both():
+    driver, _ = after(
+        odds(10, groups=("all", "x")),
+        odds(10, market="uof:9", groups=()),
+        stop(11, groups=("x",), markets=[("uof:9", "")]),
+    )
+    assert (driver.look(), driver.look("uof:9")) == (SHUT, SHUT)
+
+
+def test_a_hold_that_names_nothing_holds_the_event():
+    nothing = msgspec.structs.replace(hold(11), markets=())
+    driver, _ = after(odds(10), nothing)
+    assert driver.look() == SHUT
+    driver.feed(msgspec.structs.replace(release(12), markets=()))
+    assert driver.look() == OPEN
+
+
+# limits
+
+
+def many(ts, count, name="uof:{}", **fields):
+    """Return odds of so many markets, without outcomes."""
+    markets = tuple(m.MarketOdds(market=name.format(n), status="active") for n in range(count))
+    return msgspec.structs.replace(odds(ts, **fields), markets=markets)
+
+
+def test_a_message_about_many_known_markets_may_add_one():
+    """Only markets that are new count against the limit."""
+    driver, outcomes = after(many(1, 2_500), many(2, 2_501))
+    assert outcomes == ["applied", "applied"]
+    assert driver.one(many(3, 4_001)) == "dead_lettered:too_large"
+    driver.check_updates()
+
+
+LONG = "uof:" + "\u00e4" * 85 + "{:06}"
+
+
+def test_an_event_full_of_long_names_can_always_be_closed():
+    """Closing what is refused, a stop and a producer's outage move the status of all markets in one update that fits."""
+    driver = Driver()
+    outcomes = driver.feed(*(many(n + 1, 500 * n, LONG) for n in range(1, 9)))
+    assert set(outcomes[:3]) == {"applied"}
+    assert outcomes[-1] == "dead_lettered:too_large"
+    driver.feed(many(20, 1, LONG), producer("down", 1, 30), producer("up", 1, 30), many(31, 1000, LONG), stop(40))
+    assert max(len(row.update) for plan in driver.plans for row in plan.changes) < planning.UPDATE_BYTES_MAX
+    driver.check_updates()
+
+
+def test_an_update_that_is_too_large_is_a_dead_letter_closes_its_event_and_the_partition_goes_on():
+    driver, _ = after(odds(10))
+    info = {f"k{n}": "x" * 1_000 for n in range(100)}
+    markets = tuple(m.MarketOdds(market=f"uof:{n}", info=info, status="active") for n in range(10))
+    assert driver.one(msgspec.structs.replace(odds(20), markets=markets)) == "dead_lettered:too_large"
+    assert driver.look() == SHUT
+    assert len(driver.event().markets) == 1
+    # what was refused is not undone by what is older than it
+    assert driver.feed(odds(15, "2.50")) == ["applied"]
+    assert driver.look() == SHUT
+    driver.feed(odds(21, "2.50"), odds(5, event="uof:2"))
+    assert driver.look() == OPEN
+    driver.check_updates()
+
+
+def test_more_producers_groups_and_windows_than_an_event_has_room_for_are_refused():
+    driver = Driver()
+    names = [driver.one(odds(n, market=f"uof:{n}", producer=str(n))) for n in range(1, 258)]
+    assert names == ["applied"] * 256 + ["dead_lettered:too_large"]
+    driver, _ = after(odds(1), stop(2, groups=tuple(f"g{n}" for n in range(500))))
+    assert driver.one(stop(3, groups=("another",))) == "dead_lettered:too_large"
+    driver, _ = after(odds(1), *(uncancel(2, 0, n) for n in range(256)))
+    assert driver.one(uncancel(3, 0, 256)) == "dead_lettered:too_large"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        m.Alive(ts=1, id="a", event="uof:1", provider="uof", producer="1"),
+        m.SnapshotComplete(ts=1, id="b", event="uof:1", provider="uof", producer="1"),
+    ],
+)
+def test_a_type_that_no_feed_topic_has_is_a_dead_letter_not_the_end(message):
+    driver, _ = after(odds(1))
+    assert driver.one(message) == "dead_lettered:unsupported_type"
+    assert driver.look() == SHUT
