@@ -345,7 +345,10 @@ class Processor:
         held.published_changes -= changes
 
     async def _committed(self, held: Held, batch: Batch) -> bool:
-        """Read the position back after a reply was lost."""
+        """Read the position back after a reply was lost. Raises FencedError where it can't tell."""
+        if batch.next_offset == batch.expected:
+            # it moves nothing that the fence looks at, so it might happen late and count twice; a new epoch ends that
+            raise FencedError(f"{self.topic}/{held.partition}: unknown whether the position was settled")
         positions = await self._insist("positions", partial(self.context.store.positions, [self.topic]))
         for position in positions:
             if position.partition == held.partition:
