@@ -80,7 +80,7 @@ class Run:
             speed=None if arguments.speed == "max" else float(arguments.speed),
         )
         context = service.context
-        async with HttpSender(context.settings.ingest_url, api_key=None) as sender:
+        async with HttpSender(context.settings.ingest_url, api_key=context.settings.api_key or None) as sender:
             report = await replay(options, sender.post, context.clock)
         context.telemetry.info("replayed", **msgspec.to_builtins(report))
         self.failed = self.failed or bool(report.failed)
