@@ -116,7 +116,8 @@ class Joiner:
         held = self._hub.matching(sub)
         versions = {event: live.version for event, live in held.items()}
         sports = {live.header.sport for live in held.values()}
-        sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets))
+        ahead = [event for event in versions if state.ahead(event)]
+        sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets), ahead)
         return source
 
     async def _from_log(self, offsets: dict[int, int]) -> list[Change] | None:

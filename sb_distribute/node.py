@@ -215,6 +215,7 @@ class Node:
         ends = await self._context.admin.ends(names)
         since_ms = self._clock.now_ms() - self._settings.lookback_ms
         places = dict(await self._context.admin.offsets_at(names, since_ms))
+        state.read_from_ms = since_ms
         self.state = state
         if self._listener is not None:
             self._listener.forget(state, self._clock.now_ms())

@@ -174,6 +174,10 @@ class NodeState:
         self.index = {partition: i for i, partition in enumerate(self.partitions)}
         self.wanted: dict[str, list[Change]] = {}
         self.evicted = 0
+        self.read_from_ms = 0
+        """Updates of messages received before then (ms) were not read."""
+        self._ahead: dict[str, Version] = {}
+        """Few: every update that was committed is read soon."""
         self._held_max = held_max
         ring_each = max(1, ring_max // max(1, len(self.partitions)))
         self._tracks = [_Track(ring_each) for _ in self.partitions]
@@ -250,6 +254,8 @@ class NodeState:
         track.add(change)
         event = change.event
         self._saw(event, change.version)
+        if event in self._ahead and change.version >= self._ahead[event]:
+            del self._ahead[event]
         live = self._lives.get(event)
         before = None if live is None else live.competition
         outcome = self._fold(track, live, change)
@@ -328,9 +334,15 @@ class NodeState:
         if seen is not None and live.version < seen:
             return None
         self.wanted.pop(name, None)
+        if (seen is None or live.version > seen) and live.header.updated >= self.read_from_ms:
+            self._ahead[name] = live.version
         self._saw(name, live.version)
         self._hold(name, live)
         return live
+
+    def ahead(self, event: str) -> bool:
+        """Say whether an event was loaded as it is before the update that made it so was read."""
+        return event in self._ahead
 
     def skip(self, index: int) -> None:
         """Note that a record of the partition could not be read."""

@@ -102,8 +102,12 @@ class Subscription:
         held: Mapping[str, Version],
         sports: Iterable[str],
         since: Position,
+        ahead: Iterable[str] = (),
     ) -> None:
         """Begin where a cursor stands: `changes` are all that came since, `held` the events that match now.
+
+        `ahead` are those held that were loaded at a rev whose update is still to come: a cursor can't tell whether the
+        client has that rev, so they get snapshots.
 
         With a market filter nobody knows the last rev that was sent before; `prev` is then 0 for an event's first item.
         """
@@ -119,6 +123,10 @@ class Subscription:
                 else:
                     self.sent[change.event] = (change.version[0], 0 if blind else change.raw.prev)
             self.put(change, since, 0)
+        for event in ahead:
+            if event not in self._pending:
+                self.sent.pop(event, None)
+                self.mark(event, since)
         self.due_ms = None
         self._at_once.update(dict.fromkeys(self._pending))
         events = len(held.keys() | self._pending.keys())
