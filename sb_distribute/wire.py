@@ -167,6 +167,10 @@ class Ping(Struct, tag_field="op", tag="ping", frozen=True):
 Operation: TypeAlias = Subscribe | Unsubscribe | Ping
 
 
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ArithmeticError)
+"""All that decoding untrusted bytes may raise."""
+
+
 class _Named(Struct):
     op: str
     sub: Any = None
@@ -191,6 +195,7 @@ class Format:
         self.text = text
         self._encode: Any = codec.Encoder().encode
         self._named = codec.Decoder(_Named)
+        self._anything = codec.Decoder()
         self._operation = codec.Decoder(Operation)
 
     def __repr__(self) -> str:
@@ -203,20 +208,27 @@ class Format:
 
     def decode(self, data: bytes) -> Operation:
         """Read a client's message. Raises RefusedError."""
-        try:
-            named: _Named = self._named.decode(data)
-        except msgspec.ValidationError as error:
-            raise RefusedError("bad_op", f"a message is an object with a string `op`: {error}") from error
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ArithmeticError) as error:
-            raise RefusedError("bad_json", f"not {self.name}: {error}") from error
+        named = self._read_op(data)
         sub = named.sub if isinstance(named.sub, str) and len(named.sub) <= SUB_CHARS_MAX else None
         if named.op not in {"subscribe", "unsubscribe", "ping"}:
             raise RefusedError("bad_op", f"no operation {named.op[:40]!r}", sub)
         try:
             operation: Operation = self._operation.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ArithmeticError) as error:
+        except _UNREADABLE as error:
             raise RefusedError("bad_filter" if named.op == "subscribe" else "bad_op", str(error), sub) from error
         return operation
+
+    def _read_op(self, data: bytes) -> _Named:
+        try:
+            try:
+                named: _Named = self._named.decode(data)
+            except msgspec.ValidationError as error:
+                # it stops at the first thing that is of the wrong type, whatever comes after
+                self._anything.decode(data)
+                raise RefusedError("bad_op", f"a message is an object with a string `op`: {error}") from error
+        except _UNREADABLE as error:
+            raise RefusedError("bad_json", f"not {self.name}: {error}") from error
+        return named
 
 
 JSON: Final = Format("JSON", "sb.v1.json", msgspec.json, text=True)
