@@ -183,7 +183,8 @@ def _fault(data: bytes, limits: Limits) -> FeedError | None:
 
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b'{}[]"'))
 _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+"""Possessive, as all repeats over untrusted bytes: a repeated choice keeps 150 bytes for each byte it might go back to."""
 
 
 def _depth(data: bytes, depth_max: int) -> int:
@@ -288,7 +289,7 @@ def sniff(body: bytes, key: str | None, limits: Limits) -> list[Document]:
 
 # XML
 
-_START: Final = re.compile(rb"""<([^\s/>!?"'=<]+)((?:[^"'<>]|"[^"<]*"|'[^'<]*')*)>""")
+_START: Final = re.compile(rb"""<([^\s/>!?"'=<]++)((?:[^"'<>]++|"[^"<]*+"|'[^'<]*+')*+)>""")
 _COMMENT: Final = re.compile(rb"\s*<!--")
 _DECLARATION: Final = b"<?xml"
 _ROOT_WITHIN_BYTES: Final = 4_096

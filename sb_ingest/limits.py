@@ -19,7 +19,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     depth_max: int = 32
     """Nested arrays and objects of JSON, or elements of XML."""
     elements_max: int = 200_000
-    attributes_max: int = 1_000_000
+    attributes_max: int = 300_000
 
 
 DEFAULT = Limits()

@@ -39,6 +39,7 @@ def parse(document: bytes, limits: Limits = DEFAULT) -> etree._Element:
         raise FeedError("too_large", f"a document of more than {limits.body_bytes_max} bytes")
     document = document.removeprefix(_BOM)
     _check_encoding(document)
+    _check_bytes(document, limits)
     if b"<!DOCTYPE" in document:
         raise FeedError("doctype", "documents with a DOCTYPE are refused")
     parser = etree.XMLParser(
@@ -86,6 +87,21 @@ def _refusal(message: str) -> FeedError:
     if "huge" in lower or "too long" in lower or "limit" in lower:
         return FeedError("too_large", message[:200])
     return FeedError("malformed", f"no XML: {message[:200]}")
+
+
+def _check_bytes(document: bytes, limits: Limits) -> None:
+    """Refuse what could only become too large a tree before there is one: each node costs a hundred bytes and more.
+
+    An element has one `<` or two, an attribute one `=` and perhaps more in its value; the tree is counted exactly.
+    """
+    if document.count(b"<") > 2 * limits.elements_max:
+        ends = (document.find(b"</"), document.find(b"/>"))
+        opening = document[: min((at for at in ends if at >= 0), default=len(document))]
+        if opening.count(b"<") - opening.count(b"<!") - opening.count(b"<?") > limits.depth_max:
+            raise FeedError("too_deep", f"elements nested more than {limits.depth_max} deep")
+        raise FeedError("too_large", f"more than {limits.elements_max} elements")
+    if document.count(b"=") > 2 * limits.attributes_max:
+        raise FeedError("too_large", f"more than {limits.attributes_max} attributes")
 
 
 def _check_counts(root: etree._Element, length: int, limits: Limits) -> None:
