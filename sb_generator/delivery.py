@@ -18,7 +18,8 @@ NO_ANSWER: Final = 0
 """Status of an answer that never came."""
 _AGAIN: Final = frozenset({NO_ANSWER, 408, 409, 425, 429, 502, 503, 504})
 """409 is `session_busy`: an earlier attempt is still at work."""
-_REFUSED: Final = frozenset({400, 413, 422})
+_REFUSED: Final = frozenset({400, 413})
+_REFUSAL_CODES: Final = frozenset({"malformed", "too_deep", "doctype", "too_large"})
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     @property
     def is_judged(self) -> bool:
         """Whether ingest judged the documents, accepting or refusing them."""
-        return self.status == 202 or self.status in _REFUSED
+        return self.status in {202, 422} or (self.status in _REFUSED and self.code in _REFUSAL_CODES)
 
 
 class Send(Protocol):

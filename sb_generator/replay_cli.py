@@ -1,7 +1,6 @@
 """`sb replay FILE… --to URL`: plays recorded feeds into an ingest service."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--until", dest="end", type=_time, metavar="TIME", help="end before this time: ms or RFC 3339")
     made.add_argument("--loop", action="store_true", help="again and again, until interrupted")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    made.epilog = "A key that ingest asks for is read from SB_API_KEY."
+    made.epilog = "A key that ingest asks for is read from SB_API_KEY or SB_API_KEY_FILE."
     return made
 
 
@@ -45,10 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if missing:
         made.error(f"no such file: {', '.join(missing)}")
     try:
-        url = arguments.to or load().ingest_url
+        settings = load()
     except SettingsError as error:
         sys.stderr.write(f"sb replay: {error}\n")
         return EXIT_USAGE
+    url = arguments.to or settings.ingest_url
     if not url.startswith(("http://", "https://")):
         made.error("--to takes a URL that begins with http:// or https://")
     options = ReplayOptions(
@@ -61,15 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         end=arguments.end,
         loop=arguments.loop,
     )
-    report = anyio.run(_replay, options, url, backend="trio")
+    report = anyio.run(_replay, options, url, settings.api_key, backend="trio")
     for problem in report.problems:
         sys.stderr.write(f"sb replay: {problem}\n")
     sys.stdout.write((encode(report).decode() if arguments.json else words(report)) + "\n")
     return EXIT_FAILED if report.problems else EXIT_OK
 
 
-async def _replay(options: ReplayOptions, url: str) -> ReplayReport:
-    async with HttpSender(url, os.environ.get("SB_API_KEY")) as sender:
+async def _replay(options: ReplayOptions, url: str, api_key: str) -> ReplayReport:
+    async with HttpSender(url, api_key) as sender:
         return await replay(options, sender.post, SystemClock())
 
 

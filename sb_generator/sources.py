@@ -15,9 +15,9 @@ from sb_generator import split
 from sb_generator.split import Document, SourceError
 
 CHUNK_BYTES: Final = 262_144
-SESSION_CHARS_MAX: Final = 100
+SESSION_CHARS_MAX: Final = 90
 _SUFFIXES: Final = (".bz2", ".gz", ".zst"), (".ndjson", ".jsonl", ".json", ".xml", ".txt", ".capture")
-_NOT_IN_NAMES: Final = re.compile(r"[^\w.\-]+")
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._\-]+")
 
 
 class _Stream(Protocol):

@@ -1,0 +1,81 @@
+"""Who plays whom, where and when: plans of events by chance, with names and ids that stay the same in every run. Pure."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+from sb_core.messages import Competition, Competitor, Player, Side
+from sb_generator.chance import Chance
+from sb_generator.life import PROVIDER, Fate, Plan
+from sb_generator.names import LEAGUES, MEN, WOMEN, League
+
+FATES: Final[tuple[tuple[Fate, float], ...]] = (
+    ("played", 0.925),
+    ("delayed", 0.04),
+    ("postponed", 0.025),
+    ("abandoned", 0.01),
+)
+T = TypeVar("T")
+DELAY_MS: Final = (600_000, 2_400_000)
+KICK_OFF_RASTER_MS: Final = 60_000
+
+
+def plan(event: str, sport: str, kick_off: int, chance: Chance, *, joined: bool = False) -> Plan:
+    """Draw an event. `joined`: it began in the past, so it wasn't delayed or postponed."""
+    league = chance.one(LEAGUES[sport])
+    competitors = _players(league, chance) if sport == "tennis" else _teams(sport, league, chance)
+    fate = FATES[chance.weighted([weight for _, weight in FATES])][0]
+    delay_ms = int(chance.between(*DELAY_MS)) // KICK_OFF_RASTER_MS * KICK_OFF_RASTER_MS
+    return Plan(
+        event=event,
+        kick_off=kick_off,
+        name=" vs ".join(str(each.name) for each in competitors),
+        competition=Competition(id=_id("competition", sport, league.name), name=league.name, category=league.category),
+        competitors=competitors,
+        fate="played" if joined and fate in {"delayed", "postponed"} else fate,
+        delay_ms=delay_ms,
+    )
+
+
+def _id(kind: str, *names: str) -> str:
+    digest = blake2b("|".join(names).encode(), digest_size=5).hexdigest()
+    return f"{PROVIDER}:{kind}:{digest}"
+
+
+def _two(names: Sequence[str], chance: Chance) -> tuple[str, str]:
+    first = chance.below(len(names))
+    second = (first + 1 + chance.below(len(names) - 1)) % len(names)
+    return names[first], names[second]
+
+
+def _teams(sport: str, league: League, chance: Chance) -> tuple[Competitor, ...]:
+    home, away = _two(league.teams, chance)
+    return tuple(
+        Competitor(id=_id("competitor", sport, name), name=name, side=side) for name, side in _sides((home, away))
+    )
+
+
+def _players(league: League, chance: Chance) -> tuple[Competitor, ...]:
+    names = WOMEN if "Women" in league.name else MEN
+    if "Doubles" not in league.name:
+        return tuple(
+            Competitor(id=_id("competitor", "tennis", name), name=name, side=side)
+            for name, side in _sides(_two(names, chance))
+        )
+    # four different ones: two from each half of the list
+    middle = len(names) // 2
+    firsts, seconds = _two(names[:middle], chance), _two(names[middle:], chance)
+    return tuple(
+        Competitor(
+            id=_id("competitor", "tennis", *pair),
+            name=" / ".join(pair),
+            side=side,
+            players=tuple(Player(id=_id("player", name), name=name) for name in pair),
+        )
+        for pair, side in _sides(tuple(zip(firsts, seconds, strict=True)))
+    )
+
+
+def _sides(both: tuple[T, ...]) -> tuple[tuple[T, Side], ...]:
+    home, away = both
+    return (home, "home"), (away, "away")

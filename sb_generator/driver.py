@@ -1,0 +1,247 @@
+"""Plays the world against the clock: steps it, applies scenario and faults, and sends what it says.
+
+The rule: what waits is bounded; when it is full the world stands still, and what it would have said is told late or, as
+far as it is prices only, not at all. What could not be delivered is followed by a recovery.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import anyio
+from msgspec import structs
+
+from sb_core.messages import AnyMessage, EventStatus, Fixture
+from sb_core.ports import Clock
+from sb_core.telemetry import Telemetry
+from sb_generator import encode
+from sb_generator.chance import Chance
+from sb_generator.control import Command, Controls, Patch, commanded, patched
+from sb_generator.delivery import Answer, Send, deliver
+from sb_generator.faults import Faults, PlainDamage
+from sb_generator.life import LIVE, PROVIDER
+from sb_generator.schedule import SCENARIOS, Planned, Queue, silent
+from sb_generator.world import World, phases
+
+TICK_S: Final = 0.1
+STALL_MS_MAX: Final = 2_000
+"""A world that stood still for longer goes on without the prices of that time."""
+SILENT_MS: Final = 15_000
+"""After a pause that its receivers may have taken for an outage, everything is said again."""
+FEED: Final = "canonical"
+"""The provider that the simulator's format is posted as; its events' provider is PROVIDER."""
+_DAMAGE: Final = PlainDamage()
+
+
+class Driver:
+    """The generator without its port."""
+
+    def __init__(self, controls: Controls, clock: Clock, telemetry: Telemetry) -> None:
+        self.controls = controls
+        self._clock = clock
+        self._telemetry = telemetry
+        self._queue = Queue()
+        self._wake = anyio.Event()
+        self._emptied = anyio.Event()
+        self._begun = anyio.Event()
+        self._world: World | None = None
+        self._faults: Faults[bytes] = Faults(controls.faults, Chance("faults"))
+        self._begun_ms = 0
+        self._stood_ms = 0
+        self._recoveries = 0
+        self._sending = False
+        self._lost = False
+        self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed", "discarded"), 0)
+        self._refused: dict[str, int] = {}
+        self._made = telemetry.counter("messages_made_total", "Messages that the world said.")
+        self._sent = telemetry.counter("messages_sent_total", "Messages sent, by what became of them.", ("outcome",))
+        self._late = telemetry.histogram("lateness_seconds", "From a message's planned time to its answer.")
+        self._waiting = telemetry.gauge("waiting_messages", "Messages that wait for the network.")
+
+    def __repr__(self) -> str:
+        return f"<Driver {self.controls.state} {self._world!r} {self._queue!r}>"
+
+    @property
+    def run(self) -> str | None:
+        """The part of event ids that is this run's own; None before the first start."""
+        return None if self._world is None else self._world.run
+
+    def state(self) -> dict[str, object]:
+        """Return the body of GET /v1/state."""
+        controls, world = self.controls, self._world
+        return {
+            "state": controls.state,
+            "rate": controls.rate,
+            "seed": controls.seed,
+            "scenario": controls.scenario,
+            "faults": structs.asdict(controls.faults),
+            "scenarios": {name: each.text for name, each in SCENARIOS.items()},
+            "run": self.run,
+            "since": self._begun_ms or None,
+            "events": phases(world.census()) if world is not None else None,
+            **self._counts,
+            "refused": dict(sorted(self._refused.items())),
+            "struck": dict(self._faults.struck),
+            "waiting": len(self._queue),
+            "late_ms": self._queue.late_ms,
+            "late_ms_max": self._queue.late_ms_max,
+        }
+
+    # commands
+
+    def command(self, command: Command) -> None:
+        """Start, pause or stop."""
+        before, self.controls = self.controls, commanded(self.controls, command)
+        if self.controls.state != before.state:
+            self._telemetry.info("generator", state=self.controls.state, before=before.state)
+        if self.controls.state == "stopped":
+            self._world = None
+
+    def patch(self, patch: Patch) -> None:
+        """Change what is wanted; another seed makes another world. Raises ValueError."""
+        before, self.controls = self.controls, patched(self.controls, patch)
+        if self.controls.seed != before.seed:
+            self._world = None
+        if self.controls.faults != before.faults:
+            self._put(self._faults.flush())
+            self._faults = Faults(self.controls.faults, Chance(f"faults {self.controls.seed}"))
+
+    def halt(self) -> None:
+        """Say nothing new from now on."""
+        self.controls = commanded(self.controls, "stop")
+        self._put(self._faults.flush())
+
+    async def drained(self) -> None:
+        """Wait until everything that waits is sent."""
+        while len(self._queue) or self._sending:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
+
+    async def another_run(self, run: str | None) -> str:
+        """Wait for a world of another run than this; return its run."""
+        while self.run is None or self.run == run:
+            self._begun = anyio.Event()
+            await self._begun.wait()
+        return self.run
+
+    # the world
+
+    async def play(self) -> None:
+        """Step the world, for ever."""
+        while True:
+            if self.controls.state == "running":
+                self.tick(self._clock.now_ms())
+            await anyio.sleep(TICK_S)
+
+    def tick(self, now_ms: int) -> None:
+        """Bring the world to a time."""
+        if self._queue.full:
+            return
+        world = self._world
+        if world is None:
+            world = self._begin(now_ms)
+        elapsed_s = (now_ms - self._begun_ms) / 1000
+        scenario = SCENARIOS[self.controls.scenario]
+        rate = self.controls.rate * scenario.factor(elapsed_s)
+        if abs(rate - world.rate) > 0.01 * rate:
+            world.set_rate(rate, population=self.controls.rate)
+        stood_ms = now_ms - self._stood_ms
+        if stood_ms > STALL_MS_MAX:
+            world.resume(now_ms)
+        said = world.step(now_ms)
+        quiet = frozenset({LIVE}) if silent(scenario, elapsed_s) else frozenset[str]()
+        back = world.silent - quiet
+        world.silent = quiet
+        self.say(each for each in said if each.producer not in quiet)
+        if stood_ms > SILENT_MS or back or self._lost:
+            self._recover(world, now_ms)
+        self._stood_ms = now_ms
+
+    def _begin(self, now_ms: int) -> World:
+        self._begun_ms = self._stood_ms = now_ms
+        world = self._world = World(self.controls.seed, now_ms, self.controls.rate)
+        self._begun.set()
+        self._telemetry.info("world", seed=world.seed, run=world.run)
+        return world
+
+    def _recover(self, world: World, now_ms: int) -> None:
+        self._lost = False
+        self._recoveries += 1
+        self.say(world.recover(now_ms, f"{world.run}-r{self._recoveries}"))
+
+    def end_events(self, events: Iterable[tuple[str, str, EventStatus]]) -> None:
+        """Tell the end of simulated events that aren't this run's: (event, sport, status)."""
+        ours = f"{PROVIDER}:{self.run}-"
+        now_ms = self._clock.now_ms()
+        self.say(
+            Fixture(ts=now_ms, provider=PROVIDER, producer=LIVE, event=event, sport=sport, status=status)
+            for event, sport, status in events
+            if event.startswith(f"{PROVIDER}:") and not event.startswith(ours)
+        )
+
+    def say(self, messages: Iterable[AnyMessage]) -> None:
+        """Queue messages, with faults."""
+        planned = encode.planned(messages)
+        self._counts["made"] += len(planned)
+        self._made.inc(len(planned))
+        if not self.controls.faults:
+            self._queue.put(planned)
+            self._woken()
+            return
+        for each in planned:
+            self._put(self._faults.apply((each.data,), _DAMAGE), each.ms)
+
+    def _put(self, documents: Iterable[bytes], ms: int | None = None) -> None:
+        planned_ms = self._clock.now_ms() if ms is None else ms
+        self._queue.put([Planned(each, planned_ms) for each in documents])
+        self._woken()
+
+    def _woken(self) -> None:
+        self._waiting.set(len(self._queue))
+        if len(self._queue):
+            self._wake.set()
+
+    # the network
+
+    async def send(self, send: Send) -> None:
+        """Send what waits, in order, one request at a time, for ever."""
+        while True:
+            if not len(self._queue):
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            batch = self._queue.take()
+            self._sending = True
+            try:
+                await self._deliver(send, batch)
+            finally:
+                self._sending = False
+            if not len(self._queue):
+                self._emptied.set()
+
+    async def _deliver(self, send: Send, batch: list[Planned]) -> None:
+        if not batch:
+            return
+        delivered = await deliver(send, FEED, encode.joined(batch), encode.CONTENT_TYPE, {})
+        now_ms = self._clock.now_ms()
+        self._counts["sent"] += len(batch)
+        self._counts["retried"] += delivered.retried
+        self._queue.sent(batch, now_ms)
+        self._late.observe(self._queue.late_ms / 1000)
+        self._waiting.set(len(self._queue))
+        self._judge(delivered.answer, len(batch))
+
+    def _judge(self, answer: Answer, count: int) -> None:
+        if not answer.is_judged:
+            self._counts["failed"] += count
+            self._sent.labels("failed").inc(count)
+            # whoever listens has a picture with holes now
+            self._lost = True
+            self._telemetry.warn("not_delivered", messages=count, status=answer.status, detail=answer.detail)
+            return
+        refused = sum(answer.refused.values())
+        self._counts["accepted"] += answer.accepted
+        self._sent.labels("accepted").inc(answer.accepted)
+        self._sent.labels("refused").inc(refused)
+        for code, number in answer.refused.items():
+            self._refused[code] = self._refused.get(code, 0) + number
+        if refused and not self.controls.faults:
+            self._telemetry.warn("refused", codes=dict(answer.refused))

@@ -1,0 +1,1 @@
+"""The sports as the simulated world plays them: one module each, with a PLAY."""

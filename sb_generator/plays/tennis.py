@@ -1,0 +1,291 @@
+"""Tennis: points on serve make games, games make sets, two sets make a match; priced by the same chain that plays it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import exp
+from typing import Final
+
+from sb_core.messages import Info, PeriodScore
+from sb_core.sports.catalogue import HOME_AWAY, OVER_UNDER, YES_NO
+from sb_generator.chance import Chance
+from sb_generator.plays import tennis_chain as chain
+from sb_generator.plays.goal_markets import handicap, total
+from sb_generator.plays.tennis_chain import Games, Rest
+from sb_generator.prices import Spread
+from sb_generator.scene import Incident, Moment, Offer, Play, Sheet, Strengths, added, begun
+
+POINT_S: Final = (22.0, 48.0)
+CHANGE_S: Final = 60.0
+SET_BREAK_S: Final = 120.0
+SIDES: Final = ("home", "away")
+ALL: Final = ("all",)
+SETS: Final = ("1st_set", "2nd_set", "3rd_set")
+POINTS: Final = ("0", "15", "30", "40")
+Won = tuple[tuple[tuple[str, str], str], ...]
+
+
+def strengths(chance: Chance) -> Strengths:
+    """Draw which part of the points on its own serve each side wins."""
+    level = 0.63 + 0.02 * chance.normal()
+    return Strengths(level * exp(0.035 * chance.normal()), level * exp(0.035 * chance.normal()))
+
+
+def play(chance: Chance, expected: Strengths) -> tuple[Moment, ...]:
+    """Play a match of two won sets."""
+    match = _Match(expected, chance)
+    while chain.SETS_TO_WIN not in match.sets:
+        match.set()
+    match.end()
+    return tuple(match.moments)
+
+
+class _Match:
+    def __init__(self, expected: Strengths, chance: Chance) -> None:
+        self.moments: list[Moment] = []
+        self.sets = [0, 0]
+        self._serve = (expected.home, expected.away)
+        self._chance = chance
+        self._server = chance.below(2)
+        self._periods: tuple[PeriodScore, ...] = ()
+        self._now_s = 0.0
+        self._done: frozenset[tuple[str, int]] = frozenset()
+
+    def set(self) -> None:
+        number = sum(self.sets) + 1
+        self._now_s += SET_BREAK_S if self.moments else 0.0
+        self._periods = begun(self._periods, "set", number)
+        self._tell("start" if not self.moments else "period", (0, 0))
+        games = [0, 0]
+        while max(games) < 6 or (max(games) == 6 and min(games) >= 5):
+            tied = games == [6, 6]
+            winner = self._points(tied=tied)
+            games[winner] += 1
+            self._game(number, games, winner, over=tied)
+
+    def _points(self, *, tied: bool) -> int:
+        """Play a game's points, all but the last of which are told here; return who wins it."""
+        points = [0, 0]
+        target = 7 if tied else 4
+        first = self._server
+        while True:
+            server = first ^ _turn(points) if tied else first
+            won = server if self._chance.happens(self._serve[server]) else 1 - server
+            self._now_s += self._chance.between(*POINT_S)
+            if points[won] + 1 >= target and points[won] + 1 >= points[1 - won] + 2:
+                return won
+            points[won] += 1
+            if not tied:
+                points = [each - max(0, min(points) - 3) for each in points]
+            following = first ^ _turn(points) if tied else first
+            self._tell("point", (points[0], points[1]), tied=tied, server=following)
+
+    def _game(self, number: int, games: list[int], winner: int, *, over: bool) -> None:
+        broken = winner != self._server and not over
+        self._server = 1 - self._server
+        self._periods = added(self._periods, 1 - winner, winner)
+        won: Won = ()
+        if not over:
+            won = ((("game_winner", f"game={sum(games)}|set={number}"), SIDES[winner]),)
+        ended = over or (max(games) >= 6 and abs(games[0] - games[1]) >= 2)
+        if ended:
+            self.sets[winner] += 1
+            self._done |= {("set", number)}
+        stop_s = 30.0 if ended else self._chance.between(5, 10) if broken else 0.0
+        self._tell(
+            "period" if ended else "game", (0, 0), stop=ALL if stop_s else ("game",), stop_s=stop_s or 3.0, won=won
+        )
+        if sum(games) % 2:
+            self._now_s += CHANGE_S
+
+    def end(self) -> None:
+        self._now_s += 2.0
+        self._tell("end", (0, 0), stop=ALL)
+
+    def _tell(
+        self,
+        incident: Incident,
+        points: tuple[int, int],
+        *,
+        tied: bool = False,
+        server: int | None = None,
+        stop: tuple[str, ...] = (),
+        stop_s: float = 0.0,
+        won: Won = (),
+    ) -> None:
+        last = self._periods[-1]
+        tied = tied or (last.home == last.away == 6)
+        shown = (str(points[0]), str(points[1])) if tied else _shown(points)
+        self.moments.append(
+            Moment(
+                at_s=self._now_s,
+                home=self.sets[0],
+                away=self.sets[1],
+                period=SETS[last.number - 1],
+                periods=self._periods,
+                incident=incident,
+                details={
+                    "server": SIDES[self._server if server is None else server],
+                    "game_home": shown[0],
+                    "game_away": shown[1],
+                    "tie_break": tied,
+                },
+                stop=stop,
+                stop_s=stop_s,
+                won=won,
+                done=self._done,
+            )
+        )
+
+
+def _turn(points: Sequence[int]) -> int:
+    """Say whose turn it is to serve in a tie-break: 0 for who began it."""
+    return (sum(points) + 1) // 2 % 2
+
+
+def _shown(points: tuple[int, int]) -> tuple[str, str]:
+    if min(points) == 3 and points[0] != points[1]:
+        return ("A", "40") if points[0] > points[1] else ("40", "A")
+    return POINTS[min(points[0], 3)], POINTS[min(points[1], 3)]
+
+
+def _points_of(details: Info) -> tuple[int, int]:
+    """Read points as counts again: "A" against "40" is 4 against 3."""
+    texts = str(details["game_home"]), str(details["game_away"])
+    if details["tie_break"]:
+        return int(texts[0]), int(texts[1])
+    home, away = (4 if text == "A" else POINTS.index(text) for text in texts)
+    return home, away
+
+
+class _State:
+    """The set that is played (or comes next), with what the chain says of it and of the match."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        moment = sheet.moment
+        self.home_point = chain.rounded(sheet.strengths.home)
+        self.away_point = chain.rounded(sheet.strengths.away)
+        self.later = chain.fresh(self.home_point, self.away_point)
+        last = moment.periods[-1] if sheet.live and moment.periods else None
+        running = last is not None and ("set", last.number) not in moment.done
+        self.number = len(moment.done) + 1
+        self.games = (last.home or 0, last.away or 0) if last is not None and running else (0, 0)
+        self.running = running
+        self.next_game = 0.5
+        self.current: Games = self.later
+        if running:
+            self._from_game(moment.details)
+        self.before = (0, 0)
+        for part in moment.periods:
+            if ("set", part.number) in moment.done:
+                self.before = (self.before[0] + (part.home or 0), self.before[1] + (part.away or 0))
+        self.rest = Rest((moment.home, moment.away), self.current, self.later)
+
+    def _from_game(self, details: Info) -> None:
+        home_serves = details["server"] == "home"
+        points = _points_of(details)
+        home, away = self.games
+        if details["tie_break"]:
+            first = home_serves != bool(_turn(points))
+            self.next_game = chain.tie_break(self.home_point, self.away_point, *points, home_first=first)
+            self.current = chain.joined(self.next_game, {(7, 6): 1.0}, {(6, 7): 1.0})
+            return
+        if home_serves:
+            self.next_game = chain.game(self.home_point, *points)
+        else:
+            self.next_game = 1 - chain.game(self.away_point, points[1], points[0])
+        self.current = chain.joined(
+            self.next_game,
+            chain.games(self.home_point, self.away_point, home + 1, away, home_serves=not home_serves),
+            chain.games(self.home_point, self.away_point, home, away + 1, home_serves=not home_serves),
+        )
+
+
+def book(sheet: Sheet, family: str) -> Iterator[Offer]:
+    """Give the offers of one family."""
+    if chain.SETS_TO_WIN in (sheet.moment.home, sheet.moment.away):
+        return
+    state = _State(sheet)
+    if family == "match":
+        yield from _match(sheet, state)
+    elif family == "games":
+        yield from _games(state)
+    else:
+        yield from _set(state)
+
+
+def _match(sheet: Sheet, state: _State) -> Iterator[Offer]:
+    shares = state.rest.sets
+    home = sum(share for (won, lost), share in shares.items() if won > lost)
+    yield Offer("match_winner", "", HOME_AWAY, (home, 1.0 - home))
+    scores = tuple(sorted(shares))
+    yield Offer(
+        "correct_score", "", tuple(f"{a}:{b}" for a, b in scores), tuple(shares[each] for each in scores), whole=False
+    )
+    three = sum(share for score, share in shares.items() if sum(score) == 3)
+    yield Offer("total_sets", "total=2.5", OVER_UNDER, (three, 1.0 - three))
+    for line, score in (("hcp=-1.5", (2, 0)), ("hcp=1.5", (0, 2))):
+        clean = shares.get(score, 0.0)
+        yield Offer("set_handicap", line, HOME_AWAY, (clean, 1.0 - clean) if score[0] else (1.0 - clean, clean))
+    if not sheet.moment.home:
+        none = shares.get((0, 2), 0.0)
+        yield Offer("home_wins_a_set", "", YES_NO, (1.0 - none, none))
+    if not sheet.moment.away:
+        none = shares.get((2, 0), 0.0)
+        yield Offer("away_wins_a_set", "", YES_NO, (1.0 - none, none))
+
+
+def _games(state: _State) -> Iterator[Offer]:
+    now = sum(state.before)
+    rest = _spread(state.rest.total)
+    middle = now + round(_mean(state.rest.total))
+    for whole in (middle - 2, middle - 1, middle):
+        yield total("total_games", 4 * whole + 2, now, rest)
+    margin = state.before[0] - state.before[1]
+    gained = _spread(state.rest.lead)
+    even = -margin - round(_mean(state.rest.lead))
+    for whole in (even - 2, even, even + 1):
+        yield handicap("game_handicap", 4 * whole + 2, margin, gained)
+
+
+def _set(state: _State) -> Iterator[Offer]:
+    line = f"set={state.number}"
+    current = state.current
+    home = sum(share for (won, lost), share in current.items() if won > lost)
+    yield Offer("set_winner", line, HOME_AWAY, (home, 1.0 - home))
+    tied = sum(share for score, share in current.items() if sum(score) == 13)
+    yield Offer("tie_break_set", line, YES_NO, (tied, 1.0 - tied))
+    totals = _by(current)
+    middle = round(_mean(totals))
+    for whole in (middle - 1, middle):
+        yield total("total_games_set", 4 * whole + 2, 0, _spread(totals), line)
+    if state.running and sum(state.games) < 12:
+        number = sum(state.games) + 1
+        yield Offer("game_winner", f"game={number}|{line}", HOME_AWAY, (state.next_game, 1.0 - state.next_game))
+
+
+def _by(games: Games) -> dict[int, float]:
+    counts: dict[int, float] = {}
+    for score, share in games.items():
+        counts[sum(score)] = counts.get(sum(score), 0.0) + share
+    return counts
+
+
+def _mean(counts: Mapping[int, float]) -> float:
+    return sum(number * share for number, share in counts.items())
+
+
+def _spread(counts: Mapping[int, float]) -> Spread:
+    low = min(counts)
+    return Spread(low, [counts.get(number, 0.0) for number in range(low, max(counts) + 1)])
+
+
+PLAY: Final[Play] = Play(
+    sport="tennis",
+    margin=1.056,
+    duration_s=6_000.0,
+    families=("match", "games", "set"),
+    before=("match", "games", "set"),
+    strengths=strengths,
+    play=play,
+    book=book,
+    drift=0.002,
+)
