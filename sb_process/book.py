@@ -71,8 +71,10 @@ def apply(fold: Fold, message: m.AnyMessage, at: int, rules: Rules) -> Applied:
         return Applied(outcome, fold)
     ids = (*fold.ids[-(IDS_MAX - 1) :], message.id)
     if outcome == "stale":
-        # known all the same: sent again after its market lost its owner, it must not apply then
-        return Applied(outcome, msgspec.structs.replace(fold, ids=ids))
+        # known all the same, by its id and in its lane: sent again after its market lost its owner, it must not apply
+        markets = {**fold.markets, **draft.changed} if draft.changed else fold.markets
+        known = msgspec.structs.replace(fold, markets=markets, ids=ids)
+        return Applied(outcome, known, frozenset(draft.changed))
     return _finish(draft, outcome, ids, message, at)
 
 
@@ -241,6 +243,7 @@ def _odds(draft: Draft, message: m.Odds) -> None:
         if known is not None:
             verdict = stands(known.odds, draft.producer, draft.version, message.id)
             if verdict is None and not _may_own(draft, known):
+                draft.pass_by(known, "odds", draft.producer)
                 verdict = "stale"
         draft.verdicts.append(verdict)
         if verdict is None:

@@ -1,6 +1,6 @@
 """One message's attempt at an event: working copies, what each part of it came to, and what it would show.
 
-The rule: the fold given is never changed; a draft that ends as duplicate or stale is thrown away.
+The rule: the fold given is never changed; a draft that ends as duplicate is thrown away, of a stale one only lanes stay.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +16,14 @@ from sb_process.state import (
     UNKNOWN,
     EventState,
     Fold,
+    Lane,
     Listed,
     MarketId,
     MarketState,
     ProducerView,
     StopStatus,
     Version,
+    advance,
     encoder,
     generation,
 )
@@ -33,6 +35,8 @@ NAMES_BYTES_MAX: Final = 400_000
 """Names and lines of an event's markets, as JSON: so that an update that moves the status of all of them always fits."""
 PRODUCERS_MAX: Final = 256
 """Producers that one event lists."""
+PARTS_MAX: Final = 3 * PRODUCERS_MAX
+"""What a market's lane holds beside that of producers who own nothing: live, confirmed, rollback."""
 OUTCOMES_MAX: Final = 1_000
 """Outcomes of one market, withdrawn ones included."""
 
@@ -110,6 +114,18 @@ class Draft:
         _learn(made, ref, self.content)
         self.changed[key] = made
         return made
+
+    def pass_by(self, state: MarketState, lane: Literal["odds", "settling"], part: str) -> None:
+        """Let what may not apply now stand in its lane all the same, so that it may not when it is sent again either.
+
+        Whether it may depends on what else stands at the moment; ids alone would tell only for the last IDS_MAX
+        messages. Nothing that is shown changes. Raises FeedError `too_large` beyond PARTS_MAX.
+        """
+        made = self.changed.setdefault(state.key, copy(state))
+        standing: Lane = getattr(made, lane)
+        if part not in standing and len(standing) >= PARTS_MAX:
+            raise FeedError("too_large", f"more than {PARTS_MAX} producers", event=self.head.event, market=state.market)
+        setattr(made, lane, advance(standing, part, self.version, self.message.id))
 
     def _count(self, key: MarketId) -> None:
         """Make room for one more market, or refuse it."""

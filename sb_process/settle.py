@@ -24,13 +24,15 @@ def settlement(draft: Draft, message: Settlement) -> None:
 
 def _settlement_stands(draft: Draft, state: MarketState, message: Settlement) -> str | None:
     lane, producer, version = state.settling, draft.producer, draft.version
-    verdict = stands(lane, f"{message.certainty}|{producer}", version, message.id)
+    part = f"{message.certainty}|{producer}"
+    verdict = stands(lane, part, version, message.id)
     if verdict is not None:
         return verdict
     rollback = lane.get(f"rollback|{producer}")
     if rollback is not None and version < rollback.version:
         return "stale"
     if message.certainty == "live" and state.settled is not None and state.settled.certainty == "confirmed":
+        draft.pass_by(state, "settling", part)
         return "stale"
     return None
 
@@ -74,8 +76,10 @@ def settlement_rollback(draft: Draft, message: SettlementRollback) -> None:
         if known is not None:
             verdict = stands(known.settling, part, draft.version, message.id)
             settled = known.settled
-            if verdict is None and settled is not None and settled.producer == draft.producer:
-                verdict = "stale" if draft.version < settled.version else None
+            own = settled if settled is not None and settled.producer == draft.producer else None
+            if verdict is None and own is not None and draft.version < own.version:
+                draft.pass_by(known, "settling", part)
+                verdict = "stale"
         draft.verdicts.append(verdict)
         if verdict is None:
             state = draft.edit(ref)

@@ -146,7 +146,9 @@ def test_handover_and_back():
     )
     assert outcomes == ["applied", "applied", "applied", "stale"]
     assert (driver.market().producer, driver.look()) == ("1", OPEN)
-    assert driver.feed(odds(40, status="handed_over"), odds(25, "9.00", producer="3")) == ["applied", "applied"]
+    # what came before its time was refused, and so is what is older than that; the next may take over
+    late, newer = odds(25, "9.00", producer="3"), odds(31, "9.50", producer="3")
+    assert driver.feed(odds(40, status="handed_over"), late, newer) == ["applied", "stale", "applied"]
     assert driver.market().producer == "3"
 
 
