@@ -3,7 +3,7 @@
 The rule: ready means that every partition assigned is being processed; one that stopped itself says why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import anyio
@@ -12,12 +12,15 @@ from anyio.abc import TaskStatus
 from sb_core import topics
 from sb_core.auth import Keys
 from sb_core.ops import Ops, account
+from sb_core.records import TopicPartition
 from sb_core.runtime import Context
 from sb_core.serving import serve_http
 from sb_core.web import make_app
 from sb_process.processor import Processor
 
 READY_POLL_S = 0.2
+STEADY_TRIES = 10
+"""How often offsets and counts are read anew because something happened in between."""
 
 
 class ProcessService:
@@ -85,11 +88,17 @@ async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, o
     those: appended less seen.
     """
     feeds = [topics.feed(sport) for sport in sports]
-    counts = await context.store.account(feeds)
-    positions = {(each.topic, each.partition): each.next_offset for each in await context.store.positions(feeds)}
-    ends = await context.admin.ends(feeds)
-    written = await context.log.account()
-    ahead = sum(end - positions.get(place, 0) for place, end in ends.items())
+
+    async def positions() -> dict[TopicPartition, int]:
+        return {(each.topic, each.partition): each.next_offset for each in await context.store.positions(feeds)}
+
+    async def ends() -> dict[TopicPartition, int]:
+        return dict(await context.admin.ends(feeds))
+
+    # the store first: what is processed in between is in the log's numbers already, never the other way round
+    stands, counts = await _steady(positions, partial(context.store.account, feeds))
+    reaches, written = await _steady(ends, context.log.account)
+    ahead = sum(end - stands.get(place, 0) for place, end in reaches.items())
     system = sum(written.get(f"system:{sport}", 0) for sport in sports) - counts.get("system", 0)
     dead = {
         name.partition(":")[2]: count for name, count in counts.items() if name.startswith("dead_lettered:") and count
@@ -104,3 +113,16 @@ async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, o
         changes=counts.get("changes", 0),
         updates_published=counts.get("updates_published", 0),
     )
+
+
+async def _steady(
+    marks: Callable[[], Awaitable[dict[TopicPartition, int]]], read: Callable[[], Awaitable[Mapping[str, int]]]
+) -> tuple[dict[TopicPartition, int], Mapping[str, int]]:
+    """Read offsets and the counts that belong to them: again while the offsets move, STEADY_TRIES times at most."""
+    found = await marks()
+    for _ in range(STEADY_TRIES):
+        counts = await read()
+        before, found = found, await marks()
+        if found == before:
+            break
+    return found, counts
