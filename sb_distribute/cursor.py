@@ -27,11 +27,12 @@ class Cursor(Struct, frozen=True):
 class Position:
     """Where a node stands: per feed partition the offset from which on changes may still come, and the lineage."""
 
-    __slots__ = ("_texts", "lineages", "offsets")
+    __slots__ = ("_hex", "_texts", "lineages", "offsets")
 
     def __init__(self, offsets: Sequence[int], lineages: Sequence[int]) -> None:
         self.offsets = tuple(offsets)
         self.lineages = tuple(lineages)
+        self._hex: list[str] | None = None
         self._texts: dict[tuple[int, ...], str] = {}
 
     def __repr__(self) -> str:
@@ -41,14 +42,16 @@ class Position:
         """Write the part of a cursor that is the same for all subscriptions of these partitions."""
         text = self._texts.get(indices)
         if text is None:
-            lineages = sum(self.lineages[i] for i in indices)
-            text = f"{lineages:x}-" + "-".join([f"{self.offsets[i]:x}" for i in indices])
+            if self._hex is None:
+                self._hex = [f"{offset:x}" for offset in self.offsets]
+            written = self._hex
+            text = f"{self.lineage_sum(indices):x}-" + "-".join([written[i] for i in indices])
             self._texts[indices] = text
         return text
 
     def lineage_sum(self, indices: tuple[int, ...]) -> int:
         """Return what a cursor of these partitions carries as its lineages."""
-        return sum(self.lineages[i] for i in indices)
+        return sum([self.lineages[i] for i in indices])
 
     def at(self, indices: tuple[int, ...], offsets: tuple[int, ...]) -> "Position":
         """Return this position set back to a cursor's offsets."""

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from sb_core import shown
-from sb_distribute.conflate import Change, Version
+from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
 from sb_distribute.session import Session
 from sb_distribute.state import Live, NodeState, Step
@@ -158,7 +158,7 @@ class Hub:
                 put = sub.mark(change.event, before) if missing else sub.put(change, before, now_ms)
                 self._touch(sub, put, touched)
             if step.outcome == "missing":
-                self._mark_holders(change, before, touched)
+                self._mark_holders(change.event, before, touched)
         self.flush(touched, now_ms)
 
     def _left(self, step: Step, before: Position, touched: dict[Session, None]) -> None:
@@ -169,10 +169,23 @@ class Hub:
             if step.competition not in sub.filter.ids:
                 self._touch(sub, sub.drop(step.change.event, "competition", before), touched)
 
-    def _mark_holders(self, change: Change, before: Position, touched: dict[Session, None]) -> None:
+    def _mark_holders(self, event: str, before: Position, touched: dict[Session, None]) -> None:
         for sub in self._index.by_competition():
-            if change.event in sub.sent:
-                self._touch(sub, sub.mark(change.event, before), touched)
+            if event in sub.sent:
+                self._touch(sub, sub.mark(event, before), touched)
+
+    def missing(self, event: str, sport: str, before: Position, now_ms: int) -> None:
+        """Owe a snapshot of an event of which a change, after position `before`, could not be read."""
+        touched: dict[Session, None] = {}
+        for sub in self._index.matching(event, sport, None):
+            self._touch(sub, sub.mark(event, before), touched)
+        self._mark_holders(event, before, touched)
+        self.flush(touched, now_ms)
+
+    def absent(self, event: str) -> None:
+        """Owe nothing more of an event that nobody knows."""
+        for sub in self._index.all:
+            sub.forgive(event)
 
     def loaded(self, event: str, now_ms: int) -> None:
         """Take an event that had been missing to whom it concerns."""

@@ -131,6 +131,9 @@ class Holder(Protocol):
     def loaded(self, event: str, *, wanted: bool) -> None:
         """Take note that an event is held; `wanted`: changes of it had been waiting."""
 
+    def absent(self, event: str) -> None:
+        """Take note that nobody knows an event."""
+
     def unavailable(self, event: str) -> None:
         """Take note that an event could not be loaded."""
 
@@ -217,6 +220,7 @@ class Loads:
                 return False
             state.wanted.pop(event, None)
             flight.error = None
+            self._holder.absent(event)
             return True
         wanted = event in state.wanted
         live = state.loaded(found)

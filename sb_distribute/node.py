@@ -6,7 +6,7 @@ with a deadline; a node that can't follow says so (`reason`, `stale`) and goes o
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 import msgspec
@@ -19,6 +19,7 @@ from sb_core.records import EventQuery, Fetched, TopicPartition
 from sb_core.runtime import Context
 from sb_distribute.conflate import Change
 from sb_distribute.cursor import Position
+from sb_distribute.listener import NodeListener
 from sb_distribute.loader import Loader, Loads
 from sb_distribute.producers import ProducerRow, Producers, jittered
 from sb_distribute.state import EventSnapshot, NodeState, Step
@@ -38,25 +39,6 @@ CURRENT: Final = ("not_started", "live", "suspended", "delayed", "interrupted", 
 _tick_decoder: Final = msgspec.json.Decoder(shown.UpdateTick)
 
 __all__ = ["EventSnapshot", "Node", "NodeListener", "ProducerRow"]
-
-
-class NodeListener(Protocol):
-    """Who wants to know what the node learns (the hub). Calls are synchronous and in the order of events."""
-
-    def changed(self, steps: Sequence[Step], before: Position, now_ms: int) -> None:
-        """Take changes; `before` is the node's position before the first."""
-
-    def loaded(self, event: str, now_ms: int) -> None:
-        """Take note that a missing event is held again."""
-
-    def unavailable(self, event: str, now_ms: int) -> None:
-        """Take note that a missing event can't be had for now."""
-
-    def staleness(self, stale: Mapping[str, int], now_ms: int) -> None:
-        """Take note of the stale sports, and since when (ms)."""
-
-    def forget(self, state: NodeState, now_ms: int) -> None:
-        """Go on with another, empty state."""
 
 
 class Node:
@@ -276,7 +258,7 @@ class Node:
             index = state.index.get((topics.feed(topics.sport_of(record.topic)), record.partition))
             if index is None or record.value is None:
                 continue
-            step = self._step(index, record)
+            step = self._step(index, record, before)
             if step is not None:
                 steps.append(step)
                 self._updates.labels(step.outcome).inc()
@@ -289,15 +271,13 @@ class Node:
         if self._told:
             self._tell_staleness()
 
-    def _step(self, index: int, record: Fetched) -> Step | None:
+    def _step(self, index: int, record: Fetched, before: Position) -> Step | None:
         try:
             if record.key == "tick":
                 self.state.tick(index, _tick_decoder.decode(record.value or b"").ts)
                 return None
             return self.state.apply(index, Change(shown.raw_update_decoder.decode(record.value or b"")))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            # Its event's next update will not follow, and then the event is loaded.
-            self.state.skip(index)
             self._unreadable.inc()
             self._telemetry.error(
                 "update_unreadable",
@@ -306,7 +286,17 @@ class Node:
                 offset=record.offset,
                 detail=str(error),
             )
+            if record.key != "tick":
+                self._lost(index, record, before)
             return None
+
+    def _lost(self, index: int, record: Fetched, before: Position) -> None:
+        """Have an event loaded of which a change could not be read; the key says which."""
+        self.state.skip(index, record.key)
+        if self._listener is not None:
+            sport = topics.sport_of(record.topic)
+            self._listener.missing(record.key, sport, before, self._clock.now_ms())
+        self.want(record.key)
 
     def _arrived(self, event: str) -> None:
         for rev, arrived in self._waiters.get(event, ()):
@@ -350,6 +340,11 @@ class Node:
         self._arrived(event)
         if wanted and self._listener is not None:
             self._listener.loaded(event, self._clock.now_ms())
+
+    def absent(self, event: str) -> None:
+        """Hear from Loads that nobody knows an event."""
+        if self._listener is not None:
+            self._listener.absent(event)
 
     def unavailable(self, event: str) -> None:
         """Hear from Loads that an event can't be had for now."""

@@ -344,9 +344,10 @@ class NodeState:
         """Say whether an event was loaded as it is before the update that made it so was read."""
         return event in self._ahead
 
-    def skip(self, index: int) -> None:
-        """Note that a record of the partition could not be read."""
+    def skip(self, index: int, event: str) -> None:
+        """Note that a record about an event could not be read: what is held of it may be too old."""
         self._tracks[index].hole()
+        self._want(event, None)
 
     def since(self, index: int, at: int) -> Iterator[Change] | None:
         """Return a partition's changes from offset `at` on, oldest first; None when the ring doesn't reach back."""

@@ -167,7 +167,7 @@ class TestRing:
     def test_after_a_hole_it_begins_anew(self):
         state = made()
         state.apply(0, change(1, 1))
-        state.skip(0)
+        state.skip(0, "a:1")
         assert state.since(0, 1) is None
         state.apply(0, change(3, 3))
         assert state.since(0, 3) is None
