@@ -7,6 +7,14 @@ from typing import TypeVar
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure. CI takes the same examples every time, so that a landing doesn't depend on luck;
+# everywhere else they are new ones each time.
+settings.register_profile(
+    "project", deadline=None, derandomize=os.environ.get("CI") == "true", suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("project")
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DEADLINE_S = 30.0
