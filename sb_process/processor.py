@@ -393,16 +393,24 @@ class Processor:
             held.published_changes += share.changes
 
     async def _cache_failed(self, partition: int) -> None:
-        """Raise the cache generation, so that what the cache still holds of the partition is never read again."""
-        held = self.held.get(partition)
-        if held is None:
-            return
-        try:
-            held.cache_generation = await self.context.store.raise_cache_generation(
-                (self.topic, partition), held.epoch, held.owner
-            )
-        except DependencyError as error:
-            self.context.telemetry.error("cache_generation_stands", partition=partition, error=str(error))
+        """Raise the cache generation, so that what the cache still holds of the partition is never read again.
+
+        Nothing is published before that: a reader would take the old value for the newest.
+        """
+        attempt = 0
+        while (held := self.held.get(partition)) is not None:
+            try:
+                held.cache_generation = await self.context.store.raise_cache_generation(
+                    (self.topic, partition), held.epoch, held.owner
+                )
+            except FencedError:
+                return  # who holds it now puts again what was not done
+            except DependencyError as error:
+                attempt += 1
+                self.context.telemetry.warn("cache_generation_failed", attempt=attempt, error=str(error))
+                await anyio.sleep(backoff_s(attempt, self.draw()))
+            else:
+                return
 
     async def _settle_positions(self, reader: Reader) -> None:
         """While nothing is waiting, store that all changes were published, so that a restart repeats none."""
