@@ -1,6 +1,7 @@
 """Who plays whom, where and when: plans of events by chance, with names and ids that stay the same in every run. Pure."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -18,12 +19,21 @@ FATES: Final[tuple[tuple[Fate, float], ...]] = (
 T = TypeVar("T")
 DELAY_MS: Final = (600_000, 2_400_000)
 KICK_OFF_RASTER_MS: Final = 60_000
+DRAWS_MAX: Final = 12
 
 
-def plan(event: str, sport: str, kick_off: int, chance: Chance, *, joined: bool = False) -> Plan:
-    """Draw an event. `joined`: it began in the past, so it wasn't delayed or postponed."""
-    league = chance.one(LEAGUES[sport])
-    competitors = _players(league, chance) if sport == "tennis" else _teams(sport, league, chance)
+def plan(
+    event: str, sport: str, kick_off: int, chance: Chance, playing: AbstractSet[str], *, joined: bool = False
+) -> Plan:
+    """Draw an event of competitors that aren't `playing`, if they can be found.
+
+    `joined`: it began in the past, so it wasn't delayed or postponed.
+    """
+    for _ in range(DRAWS_MAX):
+        league = chance.one(LEAGUES[sport])
+        competitors = _players(league, chance) if sport == "tennis" else _teams(sport, league, chance)
+        if not any(each.id in playing for each in competitors):
+            break
     fate = FATES[chance.weighted([weight for _, weight in FATES])][0]
     delay_ms = int(chance.between(*DELAY_MS)) // KICK_OFF_RASTER_MS * KICK_OFF_RASTER_MS
     return Plan(

@@ -113,7 +113,17 @@ def priced(probabilities: Sequence[float], margin: float) -> list[int] | None:
     """Return odds in ten-thousandths whose implied probabilities add up to the margin; None: too sure to be offered."""
     if min(probabilities) < PRICED_MIN:
         return None
+    if len(probabilities) == 2:
+        return [*_pair(round(probabilities[0] * SCALE), margin)]
     return [_rounded(share) for share in implied(probabilities, margin)]
+
+
+@lru_cache(maxsize=65_536)
+def _pair(first: int, margin: float) -> tuple[int, int]:
+    """Price two outcomes, the first of which has so many ten-thousandths: most markets are pairs, and pairs recur."""
+    share = first / SCALE
+    home, away = implied((share, 1.0 - share), margin)
+    return _rounded(home), _rounded(away)
 
 
 def priced_each(probabilities: Sequence[float], margin: float) -> list[int | None]:

@@ -4,20 +4,22 @@ The rule: the bytes of a document are never touched; a request that was not judg
 could not be delivered is in the report, never silent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import anyio
 import msgspec
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sb_core.ports import Clock
 from sb_generator import sources
+from sb_generator.chance import Chance
 from sb_generator.delivery import Answer, Send, deliver
+from sb_generator.faults import Damage, Faults, Rates
 from sb_generator.pace import Batch, UnrecognisedError, batches, timed, within
-from sb_generator.split import SourceError
+from sb_generator.split import Document, Form, SourceError
 
 PROBLEMS_MAX: Final = 100
 """Texts kept in a report; the counts go on."""
@@ -34,6 +36,8 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
     start: int | None = None
     end: int | None = None
     loop: bool = False
+    faults: Rates = Rates()
+    seed: int = 1
 
 
 class ReplayReport(Struct, frozen=True, kw_only=True):
@@ -111,6 +115,8 @@ class _Run:
     def _planned(self, file: str) -> Iterator[Batch]:
         options = self._options
         documents = within(sources.documents(Path(file)), options.start, options.end)
+        if options.faults:
+            documents = faulty(documents, Faults(options.faults, Chance(f"replay {options.seed} {Path(file).name}")))
         return batches(timed(documents, options.speed), options.provider, options.key)
 
     async def _deliver(self, file: str, batch: Batch, session: str) -> None:
@@ -146,6 +152,24 @@ class _Run:
     def _problem(self, text: str) -> None:
         if len(self._problems) < PROBLEMS_MAX:
             self._problems.append(text)
+
+
+class _Damage(Damage[Document]):
+    def bytes_of(self, thing: Document) -> bytes:
+        return thing.data
+
+    def with_bytes(self, thing: Document, data: bytes) -> Document:
+        # what is broken must not take others of its request along
+        form: Form = "line" if thing.form == "line" else "alone_xml" if "xml" in thing.form else "alone_json"
+        return structs.replace(thing, data=data, form=form)
+
+
+def faulty(documents: Iterable[Document], faults: Faults[Document]) -> Iterator[Document]:
+    """Put faults into a file's documents."""
+    damage = _Damage()
+    for document in documents:
+        yield from faults.apply((document,), damage)
+    yield from faults.flush()
 
 
 def encode(report: ReplayReport) -> bytes:

@@ -10,6 +10,7 @@ import anyio
 from sb_core.runtime import EXIT_FAILED, EXIT_OK, EXIT_USAGE, SystemClock
 from sb_core.settings import SettingsError, load
 from sb_generator import recognise
+from sb_generator.faults import Rates, parse
 from sb_generator.replay import ReplayOptions, ReplayReport, encode, replay
 from sb_generator.sender import HttpSender
 
@@ -31,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--from", dest="start", type=_time, metavar="TIME", help="first time: ms or RFC 3339")
     made.add_argument("--until", dest="end", type=_time, metavar="TIME", help="end before this time: ms or RFC 3339")
     made.add_argument("--loop", action="store_true", help="again and again, until interrupted")
+    made.add_argument("--faults", type=_faults, default=Rates(), help="drop=0.01,duplicate=0.02,reorder=…,corrupt=…")
+    made.add_argument("--seed", type=int, default=1, help="of the faults (1)")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
     made.epilog = "A key that ingest asks for is read from SB_API_KEY or SB_API_KEY_FILE."
     return made
@@ -60,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         start=arguments.start,
         end=arguments.end,
         loop=arguments.loop,
+        faults=arguments.faults,
+        seed=arguments.seed,
     )
     report = anyio.run(_replay, options, url, settings.api_key, backend="trio")
     for problem in report.problems:
@@ -93,6 +98,13 @@ def _speed(text: str) -> float | None:
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError("takes 'max' or a positive number")
     return speed
+
+
+def _faults(text: str) -> Rates:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _time(text: str) -> int:

@@ -64,6 +64,8 @@ class World:
         self._order = 0
         self._events = 0
         self._lives: dict[str, Life] = {}
+        self._playing: set[str] = set()
+        """Competitors of all events; nobody plays twice at a time while there are others."""
         self._refresh_ms = float(origin_ms)
         self._alive_ms = origin_ms
         self._openings: dict[str, float] = {}
@@ -124,6 +126,7 @@ class World:
             self._push(life, each)
         if life.gone:
             del self._lives[life.plan.event]
+            self._playing.difference_update(each.id for each in life.plan.competitors)
         self._refresh_ms = min(
             self._refresh_ms + len(said) * 1000.0 / self._rate, max(self._refresh_ms, due.ms + DEBT_MS_MAX)
         )
@@ -172,24 +175,22 @@ class World:
         return max(1.0, live * SHARES[sport])
 
     def _populate(self) -> None:
-        """Begin with matches in play, spread over their course, and those to come."""
-        spawned = 0
+        """Begin with matches in play, spread over their course, and those to come, all sports mixed."""
+        first: list[tuple[float, str, int, bool]] = []
         for sport, play in PLAYS.items():
             wanted = round(self._wanted(sport))
             for place in range(wanted):
                 elapsed_ms = int((place + self._chance.uniform()) / wanted * play.duration_s * 950)
-                at = self.origin_ms + spawned * SPAWN_EVERY_MS
-                self._spawn(sport, self.origin_ms - elapsed_ms, at, joined=True)
-                spawned += 1
+                first.append(((place + 0.5) / wanted, sport, self.origin_ms - elapsed_ms, True))
             self._openings[sport] = float(self.origin_ms)
             # those whose begin lies within the usual lead are there already
             while self._openings[sport] < self.origin_ms + LEAD_MS[0]:
                 self._advance(sport)
-                kick_off = _on_raster(self._openings[sport])
-                self._spawn(sport, kick_off, self.origin_ms + spawned * SPAWN_EVERY_MS)
-                spawned += 1
+                first.append((self._openings[sport], sport, _on_raster(self._openings[sport]), False))
             # from now on the opening is when an event is announced, not when it begins
             self._openings[sport] = max(self._openings[sport] - LEAD_MS[0], float(self.origin_ms + 1))
+        for number, (_, sport, kick_off, joined) in enumerate(sorted(first)):
+            self._spawn(sport, kick_off, self.origin_ms + number * SPAWN_EVERY_MS, joined=joined)
 
     def _advance(self, sport: str) -> None:
         gap_ms = PLAYS[sport].duration_s * 1000.0 / self._wanted(sport)
@@ -209,9 +210,10 @@ class World:
         self._events += 1
         event = f"{PROVIDER}:{self._run}-{self._events}"
         chance = self._chance.fork(f"event {self._events}")
-        plan = casting.plan(event, sport, kick_off, chance, joined=joined)
+        plan = casting.plan(event, sport, kick_off, chance, self._playing, joined=joined)
         life = Life(plan, PLAYS[sport], chance)
         self._lives[event] = life
+        self._playing.update(each.id for each in plan.competitors)
         self._push(life, Due(at, "join" if joined else "announce"))
 
     # from outside

@@ -1,8 +1,11 @@
 """Tennis: points on serve make games, games make sets, two sets make a match; priced by the same chain that plays it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import exp
 from typing import Final
+
+from msgspec import Struct
 
 from sb_core.messages import Info, PeriodScore
 from sb_core.sports.catalogue import HOME_AWAY, OVER_UNDER, YES_NO
@@ -156,64 +159,99 @@ def _points_of(details: Info) -> tuple[int, int]:
     return home, away
 
 
-class _State:
-    """The set that is played (or comes next), with what the chain says of it and of the match."""
+class _Stand(Struct, frozen=True):
+    """Everything that the chain's answers depend on, with points on their raster: where a match stands.
 
-    def __init__(self, sheet: Sheet) -> None:
-        moment = sheet.moment
-        self.home_point = chain.rounded(sheet.strengths.home)
-        self.away_point = chain.rounded(sheet.strengths.away)
-        self.later = chain.fresh(self.home_point, self.away_point)
-        last = moment.periods[-1] if sheet.live and moment.periods else None
-        running = last is not None and ("set", last.number) not in moment.done
-        self.number = len(moment.done) + 1
-        self.games = (last.home or 0, last.away or 0) if last is not None and running else (0, 0)
-        self.running = running
-        self.next_game = 0.5
-        self.current: Games = self.later
-        if running:
-            self._from_game(moment.details)
-        self.before = (0, 0)
-        for part in moment.periods:
-            if ("set", part.number) in moment.done:
-                self.before = (self.before[0] + (part.home or 0), self.before[1] + (part.away or 0))
-        self.rest = Rest((moment.home, moment.away), self.current, self.later)
+    `games` and `points` are of the set and game that are played; both None between sets.
+    """
 
-    def _from_game(self, details: Info) -> None:
-        home_serves = details["server"] == "home"
-        points = _points_of(details)
-        home, away = self.games
-        if details["tie_break"]:
-            first = home_serves != bool(_turn(points))
-            self.next_game = chain.tie_break(self.home_point, self.away_point, *points, home_first=first)
-            self.current = chain.joined(self.next_game, {(7, 6): 1.0}, {(6, 7): 1.0})
-            return
-        if home_serves:
-            self.next_game = chain.game(self.home_point, *points)
+    home_point: float
+    away_point: float
+    sets: tuple[int, int]
+    before: tuple[int, int]
+    games: tuple[int, int] | None
+    points: tuple[int, int]
+    home_serves: bool
+    tied: bool
+
+    @property
+    def number(self) -> int:
+        """The set that is played, or comes next."""
+        return sum(self.sets) + 1
+
+
+class _Outlook(Struct, frozen=True):
+    """What the chain says: P(home wins the game), the set's games, and what becomes of the match."""
+
+    next_game: float
+    current: Games
+    rest: Rest
+
+
+def _stand(sheet: Sheet) -> _Stand:
+    moment = sheet.moment
+    before = [0, 0]
+    games: tuple[int, int] | None = None
+    for part in moment.periods if sheet.live else ():
+        played = part.home or 0, part.away or 0
+        if ("set", part.number) in moment.done:
+            before = [before[0] + played[0], before[1] + played[1]]
         else:
-            self.next_game = 1 - chain.game(self.away_point, points[1], points[0])
-        self.current = chain.joined(
-            self.next_game,
-            chain.games(self.home_point, self.away_point, home + 1, away, home_serves=not home_serves),
-            chain.games(self.home_point, self.away_point, home, away + 1, home_serves=not home_serves),
-        )
+            games = played
+    return _Stand(
+        chain.rounded(sheet.strengths.home),
+        chain.rounded(sheet.strengths.away),
+        (moment.home, moment.away),
+        (before[0], before[1]),
+        games,
+        _points_of(moment.details) if games is not None else (0, 0),
+        games is not None and moment.details["server"] == "home",
+        games == (6, 6),
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _outlook(stand: _Stand) -> _Outlook:
+    later = chain.fresh(stand.home_point, stand.away_point)
+    next_game, current = 0.5, later
+    if stand.games is not None:
+        next_game, current = _from_game(stand, stand.games)
+    return _Outlook(next_game, current, Rest(stand.sets, current, later))
+
+
+def _from_game(stand: _Stand, games: tuple[int, int]) -> tuple[float, Games]:
+    points, serves = stand.points, stand.home_serves
+    if stand.tied:
+        first = serves != bool(_turn(points))
+        won = chain.tie_break(stand.home_point, stand.away_point, *points, home_first=first)
+        return won, chain.joined(won, {(7, 6): 1.0}, {(6, 7): 1.0})
+    own = chain.game(stand.home_point if serves else stand.away_point, *(points if serves else points[::-1]))
+    won = own if serves else 1 - own
+    home, away = games
+    current = chain.joined(
+        won,
+        chain.games(stand.home_point, stand.away_point, home + 1, away, home_serves=not serves),
+        chain.games(stand.home_point, stand.away_point, home, away + 1, home_serves=not serves),
+    )
+    return won, current
 
 
 def book(sheet: Sheet, family: str) -> Iterator[Offer]:
     """Give the offers of one family."""
     if chain.SETS_TO_WIN in (sheet.moment.home, sheet.moment.away):
         return
-    state = _State(sheet)
+    stand = _stand(sheet)
+    outlook = _outlook(stand)
     if family == "match":
-        yield from _match(sheet, state)
+        yield from _match(stand, outlook)
     elif family == "games":
-        yield from _games(state)
+        yield from _games(stand, outlook)
     else:
-        yield from _set(state)
+        yield from _set(stand, outlook)
 
 
-def _match(sheet: Sheet, state: _State) -> Iterator[Offer]:
-    shares = state.rest.sets
+def _match(stand: _Stand, outlook: _Outlook) -> Iterator[Offer]:
+    shares = outlook.rest.sets
     home = sum(share for (won, lost), share in shares.items() if won > lost)
     yield Offer("match_winner", "", HOME_AWAY, (home, 1.0 - home))
     scores = tuple(sorted(shares))
@@ -225,30 +263,30 @@ def _match(sheet: Sheet, state: _State) -> Iterator[Offer]:
     for line, score in (("hcp=-1.5", (2, 0)), ("hcp=1.5", (0, 2))):
         clean = shares.get(score, 0.0)
         yield Offer("set_handicap", line, HOME_AWAY, (clean, 1.0 - clean) if score[0] else (1.0 - clean, clean))
-    if not sheet.moment.home:
+    if not stand.sets[0]:
         none = shares.get((0, 2), 0.0)
         yield Offer("home_wins_a_set", "", YES_NO, (1.0 - none, none))
-    if not sheet.moment.away:
+    if not stand.sets[1]:
         none = shares.get((2, 0), 0.0)
         yield Offer("away_wins_a_set", "", YES_NO, (1.0 - none, none))
 
 
-def _games(state: _State) -> Iterator[Offer]:
-    now = sum(state.before)
-    rest = _spread(state.rest.total)
-    middle = now + round(_mean(state.rest.total))
+def _games(stand: _Stand, outlook: _Outlook) -> Iterator[Offer]:
+    now = sum(stand.before)
+    rest = _spread(outlook.rest.total)
+    middle = now + round(_mean(outlook.rest.total))
     for whole in (middle - 2, middle - 1, middle):
         yield total("total_games", 4 * whole + 2, now, rest)
-    margin = state.before[0] - state.before[1]
-    gained = _spread(state.rest.lead)
-    even = -margin - round(_mean(state.rest.lead))
+    margin = stand.before[0] - stand.before[1]
+    gained = _spread(outlook.rest.lead)
+    even = -margin - round(_mean(outlook.rest.lead))
     for whole in (even - 2, even, even + 1):
         yield handicap("game_handicap", 4 * whole + 2, margin, gained)
 
 
-def _set(state: _State) -> Iterator[Offer]:
-    line = f"set={state.number}"
-    current = state.current
+def _set(stand: _Stand, outlook: _Outlook) -> Iterator[Offer]:
+    line = f"set={stand.number}"
+    current = outlook.current
     home = sum(share for (won, lost), share in current.items() if won > lost)
     yield Offer("set_winner", line, HOME_AWAY, (home, 1.0 - home))
     tied = sum(share for score, share in current.items() if sum(score) == 13)
@@ -257,9 +295,9 @@ def _set(state: _State) -> Iterator[Offer]:
     middle = round(_mean(totals))
     for whole in (middle - 1, middle):
         yield total("total_games_set", 4 * whole + 2, 0, _spread(totals), line)
-    if state.running and sum(state.games) < 12:
-        number = sum(state.games) + 1
-        yield Offer("game_winner", f"game={number}|{line}", HOME_AWAY, (state.next_game, 1.0 - state.next_game))
+    if stand.games is not None and not stand.tied:
+        number = sum(stand.games) + 1
+        yield Offer("game_winner", f"game={number}|{line}", HOME_AWAY, (outlook.next_game, 1.0 - outlook.next_game))
 
 
 def _by(games: Games) -> dict[int, float]:
