@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import io
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -64,11 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         file: io.BufferedIOBase = raw
         if path.suffix == ".gz":
             file = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="wb"))
-        try:
-            anyio.run(_record, arguments, settings.api_key, file, recorded, backend="trio")
-        except KeyboardInterrupt:
-            # the usual way to end a recording; what came until then is there
-            pass
+        anyio.run(_until_told, arguments, settings.api_key, file, recorded, backend="trio")
     if recorded.problem is not None:
         sys.stderr.write(f"sb record: {recorded.problem}\n")
     result = msgspec.json.encode(recorded).decode()
@@ -76,10 +73,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_OK if recorded.problem is None else EXIT_FAILED
 
 
+async def _until_told(arguments: argparse.Namespace, api_key: str, file: io.BufferedIOBase, recorded: Recorded) -> None:
+    """Record until a signal, the usual way to end a recording, or until it ends by itself."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch, group.cancel_scope)
+        await _record(arguments, api_key, file, recorded)
+        group.cancel_scope.cancel()
+
+
+async def _watch(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
 async def _record(arguments: argparse.Namespace, api_key: str, file: io.BufferedIOBase, recorded: Recorded) -> None:
     url = (arguments.url or load().ingest_url).rstrip("/")
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     query = {"provider": arguments.provider} if arguments.provider else {}
+    # a feed may be silent for as long as it likes
     timeout = httpx.Timeout(None, connect=CONNECT_S)
     with anyio.move_on_after(arguments.duration):
         try:
