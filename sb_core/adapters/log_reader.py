@@ -3,13 +3,13 @@
 The rule: a read changes its positions only in the step that returns, so a cancelled read loses nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
 
-from sb_core.adapters.log_groups import Membership
+from sb_core.adapters.log_groups import Groups, Membership
 from sb_core.errors import ContractError, FencedError, LogTruncatedError
 from sb_core.records import Delivery, Fetched, TopicPartition
 
@@ -149,6 +149,52 @@ class LogReader:
         revoked, member.told, member.changed = member.told, member.held, False
         self._positions = {}
         return Delivery(assigned=member.told, revoked=revoked)
+
+
+class Readers:
+    """All readers of one log in this process."""
+
+    def __init__(self) -> None:
+        self._readers: list[LogReader] = []
+        self._groups = Groups()
+        self.topics: dict[str, int] = {}
+        """How many readers each topic has."""
+
+    def attach(self, reader: LogReader) -> None:
+        """Take a reader in, and give it its share of the partitions that it wants."""
+        self._readers.append(reader)
+        for topic in reader.topics:
+            self.topics[topic] = self.topics.get(topic, 0) + 1
+        if reader.group is None:
+            reader.member.give(reader.member.wanted)
+        else:
+            self._wake_members(self._groups.join(reader.group, reader.member))
+
+    def detach(self, reader: LogReader) -> None:
+        """Forget a reader; its group shares out anew."""
+        self._readers.remove(reader)
+        for topic in reader.topics:
+            self.topics[topic] -= 1
+            if not self.topics[topic]:
+                del self.topics[topic]
+        if reader.group is not None:
+            self._wake_members(self._groups.leave(reader.group, reader.member))
+
+    def wake(self) -> None:
+        """Let everybody look again."""
+        for reader in self._readers:
+            reader.wake()
+
+    def wake_topics(self, topics: Container[str]) -> None:
+        """Let those who read any of these topics look again."""
+        for reader in self._readers:
+            if any(topic in topics for topic in reader.topics):
+                reader.wake()
+
+    def _wake_members(self, members: Sequence[Membership]) -> None:
+        for reader in self._readers:
+            if reader.member in members:
+                reader.wake()
 
 
 def outside(partition: TopicPartition, position: int, start: int, end: int) -> LogTruncatedError:

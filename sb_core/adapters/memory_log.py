@@ -12,8 +12,8 @@ from operator import attrgetter
 
 import anyio.lowlevel
 
-from sb_core.adapters.log_groups import Groups, Membership
-from sb_core.adapters.log_reader import LogReader
+from sb_core.adapters.log_groups import Membership
+from sb_core.adapters.log_reader import LogReader, Readers
 from sb_core.errors import ContractError, UnavailableError
 from sb_core.ports import Clock
 from sb_core.records import Fetched, Record, TopicPartition
@@ -45,8 +45,7 @@ class MemoryLog:
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._counts: Counter[str] = Counter()
         self._committed: dict[str, dict[TopicPartition, int]] = {}
-        self._groups = Groups()
-        self._readers: list[LogReader] = []
+        self._readers = Readers()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -70,20 +69,14 @@ class MemoryLog:
         if counts:
             self._counts.update(counts)
         topics = dict.fromkeys(record.topic for record in records)
-        for reader in self._readers:
-            if any(topic in topics for topic in reader.topics):
-                reader.wake()
+        self._readers.wake_topics(topics)
         return offsets
 
     def reader(self, topics: Sequence[str], group: str | None = None) -> LogReader:
         """Return a reader of these topics. Raises ContractError for an unknown topic."""
         member = Membership(tuple((topic, n) for topic in topics for n in range(self._spec(topic).partitions)))
         reader = LogReader(self, topics, group, member)
-        self._readers.append(reader)
-        if group is None:
-            member.give(member.wanted)
-        else:
-            self._wake(self._groups.join(group, member))
+        self._readers.attach(reader)
         return reader
 
     async def account(self) -> Mapping[str, int]:
@@ -100,8 +93,7 @@ class MemoryLog:
     async def aclose(self) -> None:
         """Refuse everything from now on."""
         self._closed = True
-        for reader in self._readers:
-            reader.wake()
+        self._readers.wake()
         await anyio.lowlevel.checkpoint()
 
     async def create(self, specs: Sequence[TopicSpec]) -> None:
@@ -193,14 +185,7 @@ class MemoryLog:
 
     def detach(self, reader: LogReader) -> None:
         """Forget a reader; its group shares out anew."""
-        self._readers.remove(reader)
-        if reader.group is not None:
-            self._wake(self._groups.leave(reader.group, reader.member))
-
-    def _wake(self, members: Sequence[Membership]) -> None:
-        for reader in self._readers:
-            if reader.member in members:
-                reader.wake()
+        self._readers.detach(reader)
 
     def _check_open(self) -> None:
         if self._closed:

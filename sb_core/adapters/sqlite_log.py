@@ -5,7 +5,7 @@ memory of newest records or inline from a connection of their own, bounded in by
 are noticed by polling. In one process a group's readers share its partitions; a group in two processes is not served.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,8 +15,8 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from sb_core.adapters import sqlite_records as file
-from sb_core.adapters.log_groups import Groups, Membership
-from sb_core.adapters.log_reader import LogReader, outside
+from sb_core.adapters.log_groups import Membership
+from sb_core.adapters.log_reader import LogReader, Readers, outside
 from sb_core.adapters.log_tail import Tail
 from sb_core.adapters.sqlite_connect import LOG_SCHEMA, connect, mapped_errors, migrate
 from sb_core.adapters.sqlite_records import Planned, Topic
@@ -47,6 +47,10 @@ class SqliteLog:
         self._writer = connect(path, synchronous="FULL")
         try:
             migrate(self._writer, LOG_SCHEMA)
+            with mapped_errors("compaction"):
+                for topic in file.catalogue(self._writer).values():
+                    for partition in topic.ids if topic.spec.compacted else ():
+                        file.compact(self._writer, partition)
             self._reader = connect(path, synchronous="FULL")  # of the loop: small reads, inline
             self._asker = connect(path, synchronous="FULL")  # of a thread: what may take longer
         except BaseException:
@@ -59,18 +63,11 @@ class SqliteLog:
         self._topics: dict[str, Topic] = {}
         self._bounds: dict[int, tuple[int, int]] = {}
         self._tail = Tail()
-        self._read_topics: dict[str, int] = {}  # how many readers each has
-        self._groups = Groups()
-        self._readers: list[LogReader] = []
+        self._readers = Readers()
         self._version = -1
         self._polled_at = -1.0
         self._closed = False
-        with mapped_errors("topics"):
-            self._learn_topics()
-            for topic in self._topics.values():
-                if topic.spec.compacted:
-                    for partition in topic.ids:
-                        file.compact(self._writer, partition)
+        self._learn_topics()
 
     def __repr__(self) -> str:
         """Tell where it is and what waits."""
@@ -92,16 +89,8 @@ class SqliteLog:
         self._check_open()
         wanted = tuple((name, n) for name in topics for n in range(len(self._topic(name).ids)))
         reader = LogReader(self, topics, group, Membership(wanted))
-        self._readers.append(reader)
-        for name in reader.topics:
-            self._read_topics[name] = self._read_topics.get(name, 0) + 1
-        self._polled_at = -1.0
-        self._version = -1  # bounds of topics that nobody read may be old
-        self.poll()
-        if group is None:
-            reader.member.give(wanted)
-        else:
-            self._wake_members(self._groups.join(group, reader.member))
+        self._readers.attach(reader)
+        self._refresh([self._topics[name].ids[n] for name, n in wanted])  # of topics that nobody read they may be old
         return reader
 
     async def account(self) -> Mapping[str, int]:
@@ -114,6 +103,7 @@ class SqliteLog:
 
     async def create(self, specs: Sequence[TopicSpec]) -> None:
         """Make topics that are missing. Raises ContractError when one has another number of partitions."""
+        self._check_open()
         await self._change("create topics", file.create, specs)
         self._learn_topics()
 
@@ -147,6 +137,7 @@ class SqliteLog:
         for topic in tuple(self._topics.values()):
             retention_ms = topic.spec.retention_ms
             for partition in topic.ids:
+                self._check_open()
                 if topic.spec.compacted:
                     dropped += await self._change("compact", file.compact, partition)
                 elif retention_ms is not None:
@@ -162,8 +153,7 @@ class SqliteLog:
             return
         with anyio.CancelScope(shield=True):
             self._closed = True
-            for reader in self._readers:
-                reader.wake()
+            self._readers.wake()
             await self._group_writer.aclose()
             async with self._in_writer, self._in_asker:
                 for connection in (self._reader, self._asker, self._writer):
@@ -199,16 +189,15 @@ class SqliteLog:
         """Look, if it wasn't done just now, whether another process has appended or pruned."""
         self._check_open()
         now = anyio.current_time()
-        if now - self._polled_at < POLL_S / 2:
+        if now - self._polled_at < POLL_S * 0.9:  # one look for all readers
             return
         self._polled_at = now
         with mapped_errors("poll"):
             version = self._reader.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
             self._version = version
-            self._refresh(n for name in self._read_topics for n in self._topics[name].ids)
-            for reader in self._readers:
-                reader.wake()
+            self._refresh([n for name in self._readers.topics for n in self._topics[name].ids])
+            self._readers.wake()
 
     async def store_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Keep a group's offsets, together with what else is being written."""
@@ -218,13 +207,7 @@ class SqliteLog:
 
     def detach(self, reader: LogReader) -> None:
         """Forget a reader; its group shares out anew."""
-        self._readers.remove(reader)
-        for name in reader.topics:
-            self._read_topics[name] -= 1
-            if not self._read_topics[name]:
-                del self._read_topics[name]
-        if reader.group is not None:
-            self._wake_members(self._groups.leave(reader.group, reader.member))
+        self._readers.detach(reader)
 
     # Writing.
 
@@ -238,7 +221,7 @@ class SqliteLog:
         fresh: dict[int, list[Fetched]] = {}
         topics: dict[str, None] = {}
         for (partition, record), offset in zip(planned.rows, planned.offsets, strict=True):
-            if record.topic in self._read_topics:
+            if record.topic in self._readers.topics:
                 topics[record.topic] = None
                 number = partition - self._topics[record.topic].ids[0]  # ids of a topic are consecutive
                 fresh.setdefault(partition, []).append(
@@ -248,9 +231,7 @@ class SqliteLog:
             self._tail.add(partition, records)
             start, end = self._bounds[partition]
             self._bounds[partition] = start, max(end, records[-1].offset + 1)
-        for reader in self._readers:
-            if any(topic in topics for topic in reader.topics):
-                reader.wake()
+        self._readers.wake_topics(topics)
 
     def _place(self, record: Record) -> int:
         ids = self._topic(record.topic).ids
@@ -276,7 +257,7 @@ class SqliteLog:
         found = await self._ask("bounds", file.bounds, tuple(places.values()))
         return {place: found[partition] for place, partition in places.items()}
 
-    def _refresh(self, partitions: Iterable[int]) -> None:
+    def _refresh(self, partitions: Sequence[int]) -> None:
         with mapped_errors("bounds"):
             self._bounds.update(file.bounds(self._reader, partitions))
 
@@ -293,11 +274,6 @@ class SqliteLog:
 
     def _places(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
         return {(name, number): n for name in topics for number, n in enumerate(self._topic(name).ids)}
-
-    def _wake_members(self, members: Sequence[Membership]) -> None:
-        for reader in self._readers:
-            if reader.member in members:
-                reader.wake()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,7 +5,7 @@ again; a record's id is (partition's id << 40) + offset.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -155,9 +155,16 @@ def create(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> None:
                 )
 
 
-def bounds(connection: sqlite3.Connection, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+def bounds(connection: sqlite3.Connection, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return (oldest kept offset, end) per partition id."""
-    return {partition: _bounds(connection, partition) for partition in partitions}
+    if len(partitions) == 1:
+        return {partitions[0]: _bounds(connection, partitions[0])}
+    wanted = frozenset(partitions)
+    rows = connection.execute(
+        "SELECT p.id, p.start_offset, (SELECT max(r.id) FROM records r WHERE r.id BETWEEN p.id << 40"
+        " AND (p.id << 40) + 0xFFFFFFFFFF) FROM partitions p"
+    )
+    return {partition: (start, _end(start, last)) for partition, start, last in rows if partition in wanted}
 
 
 def fetch(
@@ -244,7 +251,11 @@ def _bounds(connection: sqlite3.Connection, partition: int) -> tuple[int, int]:
         "SELECT start_offset, (SELECT max(id) FROM records WHERE id BETWEEN ?1 AND ?2) FROM partitions WHERE id = ?3",
         (low, low | OFFSET_MASK, partition),
     ).fetchone()
-    return start, start if last is None else max(start, (last & OFFSET_MASK) + 1)
+    return start, _end(start, last)
+
+
+def _end(start: int, last: int | None) -> int:
+    return start if last is None else max(start, (last & OFFSET_MASK) + 1)
 
 
 def _find_place(connection: sqlite3.Connection, partition: int) -> _Place:
