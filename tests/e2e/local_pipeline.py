@@ -47,11 +47,14 @@ class Pipeline:
         self.settings = {f"SB_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = None
         self.log = self.data.parent / f"{self.data.name}.log"
+        self.http = None
 
     def url(self, port, scheme="http"):
         return f"{scheme}://127.0.0.1:{port + self.offset}"
 
     def start(self, *arguments, ready=True):
+        self._hang_up()
+        self.http = httpx.Client(timeout=30, trust_env=False)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
         environment |= {"SB_DATA": str(self.data), "SB_PORT_OFFSET": str(self.offset), **self.settings}
         with self.log.open("ab") as log:
@@ -72,10 +75,11 @@ class Pipeline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"ended with {self.process.returncode}: {self.tail()}")
             try:
-                if all(httpx.get(f"{self.url(port)}/ready").status_code == 200 for port in (4000, 4002, 4003)):
+                if all(self.http.get(f"{self.url(port)}/ready").status_code == 200 for port in PORTS):
                     return
             except httpx.TransportError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         raise RuntimeError(f"not ready: {self.tail()}")
 
     def tail(self):
@@ -83,28 +87,65 @@ class Pipeline:
 
     def finish(self):
         """Wait for the end; return exit code and the account on the last line."""
+        self._hang_up()
         out, _ = self.process.communicate(timeout=END_S)
         lines = out.decode().strip().splitlines()
         return self.process.returncode, json.loads(lines[-1]) if lines else None
 
+    def _hang_up(self):
+        if self.http is not None:
+            self.http.close()
+
     def stop(self):
+        self._hang_up()
         self.process.send_signal(signal.SIGTERM)
         out, _ = self.process.communicate(timeout=20)
         return self.process.returncode, out
 
     def kill(self):
+        """Take the process away as a crash does: no handler runs, nothing is flushed."""
+        self._hang_up()
         self.process.kill()
         self.process.communicate(timeout=20)
 
     def get(self, path, **parameters):
-        answer = httpx.get(self.url(4002) + path, params=parameters, timeout=20)
+        answer = self.http.get(self.url(4002) + path, params=parameters)
         answer.raise_for_status()
         return answer.json()
 
     def post(self, path, body, content_type="application/json", **parameters):
-        return httpx.post(
-            self.url(4000) + path, content=body, headers={"content-type": content_type}, params=parameters, timeout=30
+        return self.http.post(
+            self.url(4000) + path, content=body, headers={"content-type": content_type}, params=parameters
         )
+
+    def replay(self, *files, speed="max", **options):
+        """Start `sb replay` on this pipeline, as a process of its own; `finish_replay` waits for its report."""
+        named = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "sb_local.cli", "replay", *map(str, files), "--to", self.url(4000)]
+        return subprocess.Popen(
+            [*command, "--speed", str(speed), "--json", *named],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def replayed(self, *files, **options):
+        return finish_replay(self.replay(*files, **options))
+
+    def state(self):
+        """Every event in full, by id."""
+        return {item["event"]: self.get(f"/v1/events/{item['event']}") for item in self.events()}
+
+    def history(self, event):
+        """The whole change log of an event."""
+        items, cursor = [], None
+        while True:
+            more = {"cursor": cursor} if cursor else {}
+            page = self.get(f"/v1/events/{event}/history", limit=1000, **more)
+            items += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return items
 
     def events(self, **parameters):
         """Page through the list of events."""
@@ -120,7 +161,7 @@ class Pipeline:
         """Add the accounts of the services up as the contract says."""
         total = {}
         for port in (4000, 4101, 4102, 4103, 4104):
-            for name, value in httpx.get(f"{self.url(port)}/v1/account").json().items():
+            for name, value in self.http.get(f"{self.url(port)}/v1/account").json().items():
                 if isinstance(value, dict):
                     mine = total.setdefault(name, {})
                     for code, count in value.items():
@@ -139,6 +180,13 @@ class Pipeline:
                 return account
             time.sleep(0.05)
         raise RuntimeError(f"not through: {account}")
+
+
+def finish_replay(replay):
+    """Wait for a replay; return its report."""
+    out, err = replay.communicate(timeout=END_S)
+    assert replay.returncode == 0, err.decode()
+    return json.loads(out)
 
 
 def balanced(account):
