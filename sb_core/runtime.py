@@ -5,6 +5,7 @@ and SB_STOP_DEADLINE_S after the first everything is cancelled; a service that c
 Only here are adapters chosen, so that a driver is loaded by those who use it.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,9 @@ from sb_core.ports import Cache, Clock, Log, LogAdmin, Store
 from sb_core.settings import Settings, SettingsError, redacted
 from sb_core.telemetry import Telemetry, error_fields
 
+GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Services hold some 100,000 lasting objects without cycles: with Python's default (700 to a collection) decoding an
+update cost 31 µs instead of 5."""
 OPEN_DEADLINE_S: Final = 30.0
 CLOSE_S: Final = 2.0
 """Kept of the stop's deadline for closing the adapters."""
@@ -206,6 +210,7 @@ async def _within(seconds: float, opening: Callable[[], Awaitable[T]]) -> T:
 
 def run_main(name: str, make: Callable[[Context], Service], settings: Settings | None = None) -> int:
     """Be the process of one service: settings, event loop, signals; return the exit code."""
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         settings = settings or settings_module.load()
     except SettingsError as error:

@@ -4,7 +4,6 @@ The rules: ports are open before the node is ready, so that /health and /ready a
 clients first and the node last.
 """
 
-import gc
 from typing import Final
 
 import anyio
@@ -23,9 +22,6 @@ NAME: Final = "data-distribution"
 STREAM: Final = "data-distribution-stream"
 REST_BODY_BYTES_MAX: Final = 65_536
 READY_CHECK_S: Final = 0.05
-GC_THRESHOLDS: Final = (50_000, 20, 50)
-"""A node holds some 100,000 lasting objects without cycles; with Python's default (700) decoding cost 31 µs, not 5."""
-
 
 class DistributeService:
     """Runs a distribution node on ports 4002 and 4003."""
@@ -52,7 +48,6 @@ class DistributeService:
     async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until stopped; started once both ports listen. Raises SettingsError for a port or the keys."""
         context, settings = self._context, self._context.settings
-        gc.set_threshold(*GC_THRESHOLDS)
         keys = Keys.parse(settings.api_keys)
         stream = StreamServer(self.node, self.hub, context, self.ops, keys)
         app = make_rest_app(self.node, context, self.ops, keys)
