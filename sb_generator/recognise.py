@@ -33,7 +33,11 @@ _CANONICAL_ROOTS: Final = frozenset(
         "snapshot_complete",
     }
 )
-_ROOT: Final = re.compile(rb"<(?![?!])(?:[^\s/>:]+:)?([^\s/>:]+)([^>]*)")
+_ROOT: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?\s*>)*+"
+    rb"<(?:[^\s/>:?!]+:)?([^\s/>:?!]+)([^>]*)",
+    re.DOTALL,
+)
 _ATTRIBUTE: Final = re.compile(rb"""(?<![^\s])([A-Za-z_]+)\s*=\s*["']([^"']*)["']""")
 _ROOT_WITHIN_BYTES: Final = 4_096
 _BROKEN_MARK: Final = re.compile(rb'"(op|type)"\s*:')
@@ -98,7 +102,7 @@ def is_json(data: bytes) -> bool:
 
 def xml(data: bytes) -> Told:
     """Recognise an XML document by its root: canonical and UOF share three names, told apart by their attributes."""
-    root = _ROOT.search(data, 0, _ROOT_WITHIN_BYTES)
+    root = _ROOT.match(data, 0, _ROOT_WITHIN_BYTES)
     if root is None:
         return Told()
     name = root[1].decode("utf-8", "replace")

@@ -15,6 +15,8 @@ from sb_generator import split
 from sb_generator.split import Document, SourceError
 
 CHUNK_BYTES: Final = 262_144
+ZSTANDARD_BYTES: Final = 16_384
+"""Compressed bytes taken at a time, since what becomes of them is not bounded otherwise."""
 SESSION_CHARS_MAX: Final = 90
 _SUFFIXES: Final = (".bz2", ".gz", ".zst"), (".ndjson", ".jsonl", ".json", ".xml", ".txt", ".capture")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._\-]+")
@@ -61,20 +63,35 @@ def _opened(path: Path) -> _Stream:
 def _zstandard(path: Path) -> _Stream:
     import zstandard  # noqa: PLC0415  a driver that only such files need
 
-    return _Zstandard(zstandard.open(path, "rb"))
+    return _Zstandard(cast("_Stream", path.open("rb")), zstandard.ZstdDecompressor().decompressobj)
 
 
 class _Zstandard:
-    """zstandard's reader has no read1, and its read gives what there is."""
+    """Reads frame after frame; zstandard's own reader takes a file that ends too early for a whole one."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, file: _Stream, begin: Callable[[], Any]) -> None:
+        self._file = file
+        self._begin = begin
+        self._frame: Any = None
+        self._rest = b""
 
     def read1(self, size: int, /) -> bytes:
-        return bytes(self._inner.read(size))
+        while True:
+            data = self._rest or self._file.read1(min(size, ZSTANDARD_BYTES))
+            self._rest = b""
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("the file ends in the midst of a frame")
+                return b""
+            self._frame = self._frame or self._begin()
+            read = bytes(self._frame.decompress(data))
+            if self._frame.eof:
+                self._rest, self._frame = bytes(self._frame.unused_data), None
+            if read:
+                return read
 
     def close(self) -> None:
-        self._inner.close()
+        self._file.close()
 
 
 _MAGIC: Final[dict[bytes, Callable[[Path], _Stream]]] = {

@@ -76,7 +76,8 @@ class _Match:
         self._tell(period, "start" if not self.moments else "period", PACE)
         begun_s, begun_played_s = self._now_s, self._played_s
         side = chance.below(2)
-        in_s = chance.between(0.6, 1.4) * POSSESSION_S
+        # a quarter begins in the midst of things, as far as the count of possessions goes
+        in_s = chance.between(0.0, 1.12) * POSSESSION_S
         while in_s < length_s:
             self._now_s = begun_s + in_s / PACE
             self._played_s = begun_played_s + in_s
