@@ -319,7 +319,9 @@ def _is_single(text: bytes) -> bool:
     if root is None or root[2].endswith(b"/"):
         return False
     closing = b"</" + root[1] + b">"
-    return text.endswith(closing) and text.find(closing) == text.rfind(closing)
+    # a declaration further on begins another document, whose end tag may be the only one if this one is cut off
+    alone = text.find(_DECLARATION, 1) < 0
+    return alone and text.endswith(closing) and text.find(closing) == text.rfind(closing)
 
 
 def _xml_end(text: bytes, start: int, limits: Limits) -> int:
@@ -333,6 +335,9 @@ def _xml_end(text: bytes, start: int, limits: Limits) -> int:
         position = text.find(b"<", position)
         if position < 0 or depth > limits.depth_max or tags > 2 * limits.elements_max:
             return len(text)
+        if tags and text.startswith(_DECLARATION, position) and text[position + 5 : position + 6].isspace():
+            # the document before was cut off: no other place than its begin may have a declaration
+            return position
         end, step = _markup(text, position)
         if end < 0:
             return len(text)
@@ -358,7 +363,8 @@ def _markup(text: bytes, position: int) -> tuple[int, int | None]:
             end = text.find(closing, position + len(opening))
             return (-1 if end < 0 else end + len(closing)), None
     if text.startswith(b"</", position):
-        return text.find(b">", position) + 1 or -1, -1
+        end = text.find(b">", position) + 1
+        return (position, None) if text.find(b"<", position + 1, end) >= 0 else (end or -1, -1)
     match = _START.match(text, position)
     if match is None:
         return position, None

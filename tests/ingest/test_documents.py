@@ -54,6 +54,10 @@ def test_joined_xml_with_and_without_declarations() -> None:
 
 def test_a_broken_xml_document_ends_at_the_next_declaration() -> None:
     assert datas(cut(b"<?xml ?><a b=<?xml ?><c/>", XML)) == [b"<?xml ?><a b=", b"<?xml ?><c/>"]
+    # cut off within the very end tag that the next document has too
+    assert datas(cut(b"<?xml ?><a><b/></a<?xml ?><a><b/></a>", XML)) == [b"<?xml ?><a><b/></a", b"<?xml ?><a><b/></a>"]
+    assert datas(cut(b"<?xml ?><a><b/><?xml ?><a/>", XML)) == [b"<?xml ?><a><b/>", b"<?xml ?><a/>"]
+    assert datas(cut(b"<?xml ?><a><?xml-stylesheet ?></a>", XML)) == [b"<?xml ?><a><?xml-stylesheet ?></a>"]
 
 
 def test_capture_lines_give_what_was_captured_with_its_key() -> None:
