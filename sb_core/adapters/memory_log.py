@@ -12,8 +12,8 @@ from operator import attrgetter
 
 import anyio.lowlevel
 
-from sb_core.adapters.log_groups import Membership
-from sb_core.adapters.log_reader import LogReader, Readers
+from sb_core.adapters.log_groups import Groups, Membership
+from sb_core.adapters.log_reader import LogReader
 from sb_core.errors import ContractError, UnavailableError
 from sb_core.ports import Clock
 from sb_core.records import Fetched, Record, TopicPartition
@@ -45,7 +45,8 @@ class MemoryLog:
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._counts: Counter[str] = Counter()
         self._committed: dict[str, dict[TopicPartition, int]] = {}
-        self._readers = Readers()
+        self._groups = Groups()
+        self._readers: list[LogReader] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -69,14 +70,16 @@ class MemoryLog:
         if counts:
             self._counts.update(counts)
         topics = dict.fromkeys(record.topic for record in records)
-        self._readers.wake_topics(topics)
+        for reader in self._readers:
+            if any(topic in topics for topic in reader.topics):
+                reader.wake()
         return offsets
 
     def reader(self, topics: Sequence[str], group: str | None = None) -> LogReader:
         """Return a reader of these topics. Raises ContractError for an unknown topic."""
         member = Membership(tuple((topic, n) for topic in topics for n in range(self._spec(topic).partitions)))
         reader = LogReader(self, topics, group, member)
-        self._readers.attach(reader)
+        self.attach(reader)
         return reader
 
     async def account(self) -> Mapping[str, int]:
@@ -93,7 +96,8 @@ class MemoryLog:
     async def aclose(self) -> None:
         """Refuse everything from now on."""
         self._closed = True
-        self._readers.wake()
+        for reader in self._readers:
+            reader.wake()
         await anyio.lowlevel.checkpoint()
 
     async def create(self, specs: Sequence[TopicSpec]) -> None:
@@ -183,9 +187,24 @@ class MemoryLog:
         self._check_open()
         self._committed.setdefault(group, {}).update(offsets)
 
+    def attach(self, reader: LogReader) -> None:
+        """Take a reader in, also one that was detached; its group shares out anew."""
+        self._readers.append(reader)
+        if reader.group is None:
+            reader.member.give(reader.member.wanted)
+        else:
+            self._wake(self._groups.join(reader.group, reader.member))
+
     def detach(self, reader: LogReader) -> None:
         """Forget a reader; its group shares out anew."""
-        self._readers.detach(reader)
+        self._readers.remove(reader)
+        if reader.group is not None:
+            self._wake(self._groups.leave(reader.group, reader.member))
+
+    def _wake(self, members: Sequence[Membership]) -> None:
+        for reader in self._readers:
+            if reader.member in members:
+                reader.wake()
 
     def _check_open(self) -> None:
         if self._closed:
