@@ -5,10 +5,26 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fold_driver import Driver, cancel, hold, odds, producer, release, settle, stop, uncancel, unsettle
+from fold_driver import (
+    Driver,
+    cancel,
+    fixture,
+    hold,
+    odds,
+    producer,
+    release,
+    score,
+    settle,
+    stop,
+    uncancel,
+    unsettle,
+)
+from fold_plain import Plain
 
 from sb_core import messages as m
 from sb_process import plan as planning
@@ -212,3 +228,146 @@ def test_a_type_that_no_feed_topic_has_is_a_dead_letter_not_the_end(message):
     driver, _ = after(odds(1))
     assert driver.one(message) == "dead_lettered:unsupported_type"
     assert driver.look() == SHUT
+
+
+# against a plain reading of the rules
+
+MARKETS = [("1x2", ""), ("1x2", ""), ("1x2", ""), ("total", "total=2.5"), ("uof:9", "")]
+WINDOWS = [(None, None), (None, None), (1, 5), (2, None)]
+KINDS = (
+    ("odds",) * 8 + ("settle", "back") * 2 + ("stop", "stop", "cancel", "hold", "fixture", "score", "outage", "outage")
+)
+SHIFTS = (-4, -2, -1, -1, 0, 0, 0, 1, 1, 2, 3)
+STEP = st.tuples(
+    st.sampled_from(KINDS),
+    st.sampled_from(SHIFTS),
+    st.sampled_from("11113334"),
+    st.integers(0, 2**20),
+    st.sampled_from((1, 1, 1, 2)),
+)
+
+
+def pick(dice, choices):
+    return choices[dice % len(choices)]
+
+
+def written(steps):
+    """Turn drawn steps into a partition's records; time goes on, with messages that are late by up to 4."""
+    now, gens, records = 10, {}, []
+    for number, (kind, shift, who, dice, which) in enumerate(steps):
+        now += max(0, shift)
+        fields = {"id": f"i{number}", "producer": who, "event": f"uof:{which}"}
+        if dice % 7 == 0:
+            fields["request"] = f"r{gens.get(who, 0)}"
+        ts, high = now + min(0, shift), dice // 7
+        records.append(one(kind, ts, who, high, fields, gens))
+    return records
+
+
+def one(kind, ts, who, dice, fields, gens):  # noqa: PLR0911  a row per kind of message
+    market, line = pick(dice, MARKETS)
+    rest = dice // len(MARKETS)
+    if kind == "odds":
+        status = pick(rest, ["active"] * 5 + ["suspended", "inactive", "handed_over"])
+        groups = pick(rest // 8, [msgspec.UNSET, msgspec.UNSET, None, ("all", "x"), ("y",)])
+        price = pick(rest // 40, ["1.50", "2.00"])
+        whole = rest % 3 > 0
+        ids = {"1x2": ("home", "draw", "away"), "total": ("over", "under")}.get(market, ("x", "y"))
+        priced = tuple(m.OutcomeOdds(id=each, odds=price) for each in ids[: 2 + rest // 80 % 2])
+        more = {"outcomes": priced, "complete": whole, "groups": groups, "status": status}
+        return odds(ts, market=market, line=line, **more, **fields)
+    if kind == "stop":
+        groups = pick(rest // 2, [None, ("all",), ("x",), ("x", "y")])
+        named = [(market, line)] if rest % 2 and groups is None else None
+        return stop(ts, groups=groups, markets=named, status=pick(rest // 8, ["suspended", "inactive"]), **fields)
+    if kind == "settle":
+        return settle(ts, pick(rest, ["live", "confirmed"]), pick(rest // 2, ["home", "away"]), **fields)
+    if kind == "back":
+        return unsettle(ts, **fields) if rest % 2 else uncancel(ts, *pick(rest // 2, WINDOWS), **fields)
+    if kind == "cancel":
+        return cancel(ts, *pick(rest, WINDOWS), **fields)
+    if kind == "hold":
+        return pick(rest, [hold, release])(ts, *pick(rest // 2, [(), ((market, line),)]), **fields)
+    if kind == "fixture":
+        said = pick(rest, [{"name": "a"}, {"name": "b"}, {"status": "live"}, {"status": "closed", "name": "c"}])
+        return fixture(ts, **said, **fields)
+    if kind == "score":
+        return score(ts, rest % 3, 0, **({"status": pick(rest // 3, ["live", "ended"])} if rest % 2 else {}), **fields)
+    gens[who] = gens.get(who, 0) + (rest % 2)
+    state = pick(rest, ["up", "down", "recovering", "down"])
+    return producer(
+        state, gens[who], ts, id=fields["id"], producer=who, recovery=pick(rest // 4, [None, f"r{gens[who]}"])
+    )
+
+
+def seen(driver, event):
+    """Say of an event as shown what the plain reading says."""
+    shown = driver.event(event)
+    return {
+        "status": shown.status,
+        "name": shown.name,
+        "score": shown.score and (shown.score.home, shown.score.away),
+        "holds": {None if each.market is None else (each.market, each.line) for each in shown.holds},
+        "markets": {
+            (each.market, each.line): {
+                "status": each.status,
+                "open": each.open,
+                "producer": each.producer,
+                "odds": {outcome.id: outcome.odds for outcome in each.outcomes if outcome.odds is not None},
+                "certainty": each.certainty,
+                "results": {outcome.id: outcome.result for outcome in each.outcomes if outcome.result is not None},
+                "windows": {(window.from_, window.to) for window in each.cancels},
+            }
+            for each in shown.markets
+        },
+    }
+
+
+def visible(event):
+    """Return what is shown, without the times that only tell which message it was."""
+    shown = msgspec.to_builtins(event)
+    for name in ("rev", "ts", "updated", "lineage"):
+        del shown[name]
+    for market in shown["markets"]:
+        del market["ts"]
+    for each in (*shown["holds"], *(window for market in shown["markets"] for window in market["cancels"])):
+        del each["ts"]
+    return shown
+
+
+def check_outcome(before, after, outcome):
+    """Applied raises `rev` by one and shows something new; else nothing at all is shown otherwise."""
+    if before is None:
+        assert (after.rev, outcome) == (1, "applied")
+    elif outcome in {"unchanged", "stale", "duplicate"}:
+        assert after == before
+    elif outcome == "applied":
+        assert after.rev == before.rev + 1
+        assert visible(after) != visible(before)
+    else:
+        assert (outcome, after.rev - before.rev in {0, 1}) == ("system", True)
+
+
+def compare(driver, records):
+    plain = Plain(records)
+    for event in driver.folds:
+        assert seen(driver, event) == plain.event(event)
+        for each in driver.event(event).producers:
+            assert each.state == plain.outages(f"uof:{each.producer}", len(plain.records))[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.lists(STEP, min_size=1, max_size=12), st.lists(STEP, min_size=30, max_size=60)))
+def test_what_is_shown_is_what_a_plain_reading_of_all_messages_says(steps):
+    records, driver = written(steps), Driver()
+    for number, record in enumerate(records):
+        events = [record.event] if record.event else ["uof:1", "uof:2"]
+        before = {event: driver.event(event) for event in events if event in driver.folds}
+        outcome = driver.one(record)
+        for event in events:
+            if event in driver.folds:
+                check_outcome(before.get(event), driver.event(event), outcome)
+        if number % 6 == 0:
+            compare(driver, records[: number + 1])
+    compare(driver, records)
+    driver.check_updates()
