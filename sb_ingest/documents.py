@@ -310,7 +310,8 @@ def _xml(text: bytes, key: str | None, limits: Limits) -> Iterator[Document]:
         count += 1
         if count > limits.items_max:
             raise BodyError(413, "too_large", f"more than {limits.items_max} documents in a body")
-        yield Document(data, "xml", key)
+        fault = None if data.startswith(b"<") else FeedError("malformed", "no XML: it doesn't begin with <")
+        yield Document(data, "xml", key, fault)
 
 
 def _is_single(text: bytes) -> bool:

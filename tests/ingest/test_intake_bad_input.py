@@ -48,6 +48,8 @@ WHOLE_BODIES = [
     ("<odds>\x01</odds>", XML, {}, 400, "malformed"),
     ("<odds name='&nope;'/>", XML, {}, 400, "malformed"),
     ("plain text", XML, {}, 400, "malformed"),
+    (text(odds()), XML, {}, 400, "malformed"),
+    ("<odds/>", JSON, {}, 400, "malformed"),
     ("<odds/>".encode("utf-16"), XML, {}, 400, "malformed"),
     (b"<odds name='\xff'/>", XML, {}, 400, "malformed"),
     (b"<?xml version='1.0' encoding='utf-7'?><odds/>", XML, {}, 400, "malformed"),
