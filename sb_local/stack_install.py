@@ -22,6 +22,7 @@ from msgspec import Struct
 INSTALL_DEADLINE_S: Final = 600
 ASK_DEADLINE_S: Final = 20
 SAID_LINES_MAX: Final = 200
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 SYSTEM_PATHS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec")
 """Where distributions put servers, though a user's PATH may lack it."""
 
@@ -86,17 +87,10 @@ def jars(*, install: bool) -> Path:
     with tempfile.TemporaryDirectory(dir=cache(), prefix="fetching-") as temporary:
         work = Path(temporary)
         (work / "pom.xml").write_text(_pom(), encoding="utf-8")
-        command = (
-            str(find("mvn")),
-            "-B",
-            "-q",
-            "-Dstyle.color=never",
-            "-f",
-            str(work / "pom.xml"),
-            COPY_GOAL,
-            "-DincludeScope=runtime",
-        )
-        tail = _run((*command, f"-DoutputDirectory={work / 'libs'}"))
+        options = ("-B", "-q", "-Dstyle.color=never", "-f", str(work / "pom.xml"), "-DincludeScope=runtime")
+        # Maven's own copies go with the folder; a user without a home has no place for them anyway
+        places = (f"-Dmaven.repo.local={work / 'repository'}", f"-DoutputDirectory={work / 'libs'}")
+        tail = _run((str(find("mvn")), COPY_GOAL, *options, *places))
         if tail is not None or not (work / "libs").is_dir():
             raise MissingError([f"{what}: Maven could not fetch them ({tail}); it needs a repository that has them"])
         try:
@@ -191,7 +185,8 @@ def _run(command: Sequence[str]) -> str | None:
         ) as process:
             deadline = threading.Timer(INSTALL_DEADLINE_S, process.kill)
             deadline.start()
-            for line in process.stdout or ():
+            for raw in process.stdout or ():
+                line = _COLOUR.sub("", raw)
                 sys.stderr.write(line)
                 said.append(line.strip())
             process.wait()

@@ -22,6 +22,8 @@ PASSWORD: Final = "sportsbet"  # noqa: S105  of a database that only this machin
 SOCKET: Final = "mysql.sock"
 """Relative to the data folder, in which the server works: a whole path may be longer than a socket's 107 bytes."""
 
+APPARMOR: Final = "/etc/apparmor.d/usr.sbin.mysqld"
+APPARMOR_HINT: Final = f"AppArmor may forbid mysqld this folder: sudo apparmor_parser -R {APPARMOR}\n"
 INIT_DEADLINE_S: Final = 120
 _MADE: Final = "initialised"
 _INIT_SQL: Final = (
@@ -69,9 +71,12 @@ class MySql:
         place.data.mkdir(parents=True, exist_ok=True)
         write(place.folder / "init.sql", "\n".join((*_INIT_SQL, "")).encode())
         write(config, _text(_settings(place)).encode())
-        if not (place.folder / _MADE).exists():
+        made, kind = place.folder / _MADE, "MariaDB" if _is_mariadb(path) else "MySQL"
+        if not made.exists():
             _initialise(path, config, place.data)
-            write(place.folder / _MADE, b"")
+            write(made, kind.encode())
+        elif (before := made.read_text(encoding="utf-8")) != kind:
+            raise StackError(f"{place.data} was made by {before}, and {path} is {kind}: remove it with down --purge")
         return Command(path, (path, f"--defaults-file={config}", *_user()), CLEAN_ENVIRON)
 
     def probe(self, port: int, deadline_s: float) -> str:
@@ -122,7 +127,7 @@ def _initialise(path: str, config: Path, data: Path) -> None:
         account = ("--auth-root-authentication-method=socket", f"--auth-root-socket-user={getpass.getuser()}")
         command = (script, f"--defaults-file={config}", "--skip-test-db", *account, *_user())
     else:
-        command = (path, f"--defaults-file={config}", "--initialize-insecure", "--init-file=", *_user())
+        command = (path, f"--defaults-file={config}", "--initialize-insecure", *_user())
     try:
         done = subprocess.run(  # noqa: S603  a program we looked up ourselves
             command,
@@ -138,7 +143,9 @@ def _initialise(path: str, config: Path, data: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise StackError(f"making the database did not end in {INIT_DEADLINE_S} s") from error
     if done.returncode != 0:
-        raise StackError(f"the database can't be made:\n{done.stdout}")
+        # Ubuntu's profile lets mysqld write below /var/lib/mysql only, whoever runs it
+        hint = APPARMOR_HINT if "Errcode: 13" in done.stdout and Path(APPARMOR).exists() else ""
+        raise StackError(f"the database can't be made:\n{done.stdout}{hint}")
 
 
 def _settings(place: Place) -> dict[str, str]:
@@ -153,6 +160,7 @@ def _settings(place: Place) -> dict[str, str]:
         "loose-log-warnings": "1",  # else each look of ours is a line in the log
         "skip-name-resolve": "ON",
         "local-infile": "OFF",
+        "secure-file-priv": str(place.folder),  # packages name a folder that only their own service has
         "skip-log-bin": "",
         "performance-schema": "OFF",
         "character-set-server": "utf8mb4",

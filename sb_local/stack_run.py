@@ -7,7 +7,7 @@ The rule: everything lies in one folder and listens on loopback only; `up` may b
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -197,17 +197,7 @@ def up(
         running = {name for name in ENGINES if recorded(stack_folder.record(where, name))}
         plan = stack_folder.planned(where, wanted, running=running, ports=ports or {}, settings=settings or {})
         stack = Stack(where, plan)
-        try:
-            for engine in wanted:
-                if engine.name not in running:
-                    _start(stack, engine.name)
-            for engine in wanted:
-                stack.await_healthy(engine.name)
-        except BaseException:
-            for engine in wanted:
-                if engine.name not in running:
-                    _stop(where, engine.name)
-            raise
+        _bring(stack, asked, running)
     return stack
 
 
@@ -230,6 +220,22 @@ def status(folder: str | Path) -> tuple[Status, ...]:
     plan = stack_folder.stored(where)
     stack = Stack(where, plan)
     return tuple(stack.status(name) for name in plan.engines)
+
+
+def _bring(stack: Stack, asked: Sequence[str], running: Collection[str]) -> None:
+    """Start what doesn't run, wait until all serve, and leave nothing behind that was started in vain."""
+    try:
+        for name in asked:
+            if name not in running:
+                _start(stack, name)
+            elif stack.status(name).state == "paused":
+                stack.resume(name)
+        for name in asked:
+            stack.await_healthy(name)
+    except BaseException:
+        for name in set(asked) - set(running):
+            _stop(stack.folder, name)
+        raise
 
 
 def _start(stack: Stack, engine: str) -> None:

@@ -331,6 +331,17 @@ def test_an_old_java_does_not_count_and_maven_says_why_it_fails(bare, tmp_path):
     assert list((tmp_path / "cache" / "sportsbet-pipeline").iterdir()) == []
 
 
+def test_data_of_the_other_database_is_not_touched(bare, folder):
+    program(bare, "mysqld", "echo 'mysqld  Ver 9.7.4 for Linux on x86_64'; test $# = 2 || touch $0.made")
+    program(bare, "mysqldump")
+    with pytest.raises(StackError, match="mysql ended"):
+        stack.up(folder, ["mysql"])
+    assert (bare / "mysqld.made").exists()
+    program(bare, "mysqld", "echo 'mysqld  Ver 10.11.19-MariaDB for Linux on x86_64'")
+    with pytest.raises(StackError, match=r"made by MySQL, and .*mysqld is MariaDB: .*--purge"):
+        stack.up(folder, ["mysql"])
+
+
 def test_a_server_that_cannot_start_is_reported_with_its_log(bare, folder):
     program(bare, "redis-server", "echo 'no way'; exit 1")
     with pytest.raises(StackError, match=r"redis ended; its log .*redis.log ends with:\nno way"):
@@ -398,6 +409,8 @@ def test_redis_is_killed_paused_and_started_on_its_port(folder):
         ENGINES["redis"].probe(port, 0.2)
     made.resume("redis")
     made.await_healthy("redis", deadline_s=5)
+    made.pause("redis")
+    assert stack.up(folder, ["redis"]).status("redis").state == "running"
     assert made.status("redis").version.startswith("Redis ")
 
 
