@@ -29,6 +29,7 @@ OVERTIME_GOALS: Final = 1.1
 """Expected of both sides in a whole overtime of three against three."""
 SIDES: Final = ("home", "away")
 ALL: Final = ("all",)
+Won = tuple[tuple[tuple[str, str], str], ...]
 PERIODS: Final = ("1st_period", "2nd_period", "3rd_period")
 
 
@@ -82,7 +83,11 @@ class _Match:
         self._now_s = begun_s + PERIOD_S / PACE
         self._done |= {("period", number)}
         period = "break" if number < 3 else "awaiting_overtime" if self.level else PERIODS[2]
-        self._tell(number * PERIOD_S, period, "period", 0.0, ALL, 20.0)
+        none: Won = ()
+        if number == 3:
+            # the market is regular time's
+            none = ((("next_goal", f"goalnr={sum(self._score) + 1}"), "none"),)
+        self._tell(number * PERIOD_S, period, "period", 0.0, ALL, 20.0, none)
 
     def _incident(self, number: int, played_s: float, kind: int) -> None:
         side = kind % 2
@@ -96,7 +101,7 @@ class _Match:
     def _goal(self, side: int, clock_s: float, period: str, pace: float) -> None:
         self._score[side] += 1
         self._periods = added(self._periods, 1 - side, side)
-        won: tuple[tuple[tuple[str, str], str], ...] = ()
+        won: Won = ()
         if period in PERIODS:
             won = ((("next_goal", f"goalnr={sum(self._score)}"), SIDES[side]),)
         self._tell(clock_s, period, "goal", pace, ALL, self._chance.between(10, 30), won)
@@ -137,7 +142,7 @@ class _Match:
         pace: float,
         stop: tuple[str, ...] = (),
         stop_s: float = 0.0,
-        won: tuple[tuple[tuple[str, str], str], ...] = (),
+        won: Won = (),
     ) -> None:
         self.moments.append(
             Moment(

@@ -26,10 +26,10 @@ HOUR = 3_600_000
 
 @pytest.fixture(scope="module")
 def day():
-    """Twenty hours of a small world, as a stranger has read them."""
+    """Sixteen hours of a small world, as a stranger has read them."""
     reader = Reader()
-    world = World(11, ORIGIN, 0.15, live=9)
-    for line in lines(world, ORIGIN + 20 * HOUR, 60_000):
+    world = World(11, ORIGIN, 0.12, live=8)
+    for line in lines(world, ORIGIN + 16 * HOUR, 60_000):
         reader.take(line)
     return reader
 
@@ -58,11 +58,12 @@ def test_a_day_has_everything(day):
 
 
 def test_every_market_ends_by_the_time_its_event_is_closed(day):
-    assert len(finished(day)) > 60
+    assert len(finished(day)) > 45
     for event in finished(day):
         assert set(event.markets) == set(event.ended)
         assert {certainty for certainty, _ in event.ended.values()} <= {"confirmed", "cancelled"}
-        if "abandoned" not in event.statuses:
+        # one that was joined at its very end had no markets
+        if "abandoned" not in event.statuses and event.markets:
             assert {certainty for certainty, _ in event.ended.values()} == {"confirmed"}
 
 
@@ -107,7 +108,7 @@ def test_both_producers_say_every_ten_seconds_that_they_live(day):
 
 def test_no_price_is_told_between_a_stop_and_what_opens_again():
     """A goal's stop comes first, then the score; prices of what was stopped wait until the stop is over."""
-    world = World(3, ORIGIN, 1.5, live=12)
+    world = World(3, ORIGIN, 1.0, live=9)
     stopped_at, goals = {}, 0
     for line in lines(world, ORIGIN + 3 * HOUR, 500):
         message = messages.decode(line)
