@@ -22,6 +22,12 @@ RUN_DEADLINE_S = 30.0
 T = TypeVar("T")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say how much of the simulation to run (tests/sim)."""
+    parser.addoption("--sim-seeds", type=int, default=200, help="seeds of the simulation, from 1 on")
+    parser.addoption("--sim-seed", type=int, default=None, help="this seed alone, with its trace")
+
+
 @pytest.fixture(scope="session")
 def feeds() -> Path:
     """The folder of recorded feeds; without it a test is skipped, but not where CI=true says that it must be there."""

@@ -1,0 +1,126 @@
+"""The oracle: it knows what was accepted and what was published, and says at once when a promise is broken.
+
+The rule: what it holds against the services is its own record, made at the ports; it never asks a service.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import trio
+from simulation import Trace
+
+from sb_core import shown, topics
+from sb_core.records import Batch, Position, Record, TopicPartition
+from sb_core.shown import Event
+
+UPDATES = "sports-updates-"
+FOOTBALL = topics.feed("football")
+
+
+class Oracle:
+    """What was seen at the ports. `broken` is set with the first violation."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.violations: list[str] = []
+        self.broken = trio.Event()
+        self.sometimes: Counter[str] = Counter()
+        self.versions: dict[str, list[Event]] = {}
+        """By event, the event as shown at each `rev`, by the updates topic alone; index 0 is the empty event."""
+        self.bodies: dict[tuple[str, int], bytes] = {}
+        self.fences: dict[TopicPartition, tuple[int, int]] = {}
+        self.early: dict[tuple[str, int], list[tuple[str, Event]]] = {}
+        """What readers had from the store before its update was published; judged when it is."""
+        self.assigning: dict[str, bool] = {}
+        """Processors that have claimed something and committed nothing since."""
+        self.unpublished: dict[TopicPartition, tuple[int, int]] = {}
+        self.accepted: dict[str, str] = {}
+        """By id, the event of every message that was answered 202."""
+
+    def note(self, *words: object) -> None:
+        self.trace.note(*words)
+
+    def happened(self, what: str) -> None:
+        self.sometimes[what] += 1
+
+    def violated(self, what: str) -> None:
+        self.trace.note("VIOLATION", what)
+        self.violations.append(f"at {trio.current_time():.3f} s: {what}")
+        self.broken.set()
+
+    def expect(self, truth: bool, what: str) -> None:  # noqa: FBT001
+        if not truth:
+            self.violated(what)
+
+    # what passes the ports
+
+    def appended(self, process: str, records: Sequence[Record]) -> None:
+        """See an append: `rev`s are gapless once repeats are dropped, and repeats are the same bytes."""
+        first = records[0]
+        self.note(process, "append", first.topic, len(records), first.key)
+        for record in records:
+            if record.topic.startswith(UPDATES) and record.key != "tick":
+                self._update(record)
+            elif record.partition == 0 and record.topic == FOOTBALL and b'"type":"producer"' in (record.value or b""):
+                self.happened(f"producer_{msgspec.json.decode(record.value or b'')['state']}")
+
+    def _update(self, record: Record) -> None:
+        body = record.value or b""
+        update = shown.update_decoder.decode(body)
+        versions = self.versions.setdefault(update.event, [shown.empty(update.event, update.sport)])
+        name = f"{update.event} rev {update.rev}"
+        if update.rev < len(versions):
+            self.happened("update_repeated")
+            self.expect(self.bodies[update.event, update.rev] == body, f"{name} was published twice with other content")
+            return
+        if update.rev != len(versions) or update.prev != update.rev - 1:
+            self.violated(f"{name} was published after rev {len(versions) - 1}: a gap")
+            return
+        self.expect(
+            record.partition == topics.partition_of(update.event), f"{name} went to partition {record.partition}"
+        )
+        self.bodies[update.event, update.rev] = body
+        versions.append(shown.apply_changes(versions[-1], update))
+        for who, event in self.early.pop((update.event, update.rev), ()):
+            self.read(who, event)
+
+    def claimed(self, process: str, position: Position) -> None:
+        self.note(process, "claim", position.topic, position.partition, "epoch", position.epoch)
+        self.assigning[process] = True
+        place, offsets = (position.topic, position.partition), (position.done_offset, position.next_offset)
+        if offsets[0] < offsets[1] and self.unpublished.get(place) == offsets:
+            self.happened("claimed_twice_before_done")
+        self.unpublished[place] = offsets
+
+    def committed(self, process: str, batch: Batch) -> None:
+        """See a transaction: epochs never go back, and each goes on where the one before ended."""
+        place = batch.topic, batch.partition
+        self.assigning[process] = False
+        self.note(process, "commit", *place, batch.expected, batch.next_offset, batch.done_offset)
+        epoch, next_offset = self.fences.get(place, (0, 0))
+        what = f"{process} committed {place} {batch.expected}..{batch.next_offset} in epoch {batch.epoch}"
+        self.expect(batch.epoch >= epoch, f"{what} after epoch {epoch}")
+        self.expect(batch.expected == next_offset, f"{what}, where it stood at {next_offset}")
+        self.fences[place] = batch.epoch, batch.next_offset
+
+    # what readers are given
+
+    def read(self, who: str, event: Event) -> None:
+        """See an event as a reader has it: it is exactly the event at that `rev`."""
+        versions = self.versions.get(event.event, ())
+        if event.rev >= len(versions):
+            self.early.setdefault((event.event, event.rev), []).append((who, event))
+            return
+        known = versions[event.rev]
+        bare = msgspec.structs.replace(event, stale=False) if event.stale else event
+        if bare != known:
+            self.violated(f"{who} has another {event.event} at rev {event.rev}: {_difference(bare, known)}")
+
+
+def _difference(one: Event, other: Event) -> str:
+    first, second = msgspec.to_builtins(one), msgspec.to_builtins(other)
+    for name in first:
+        if first[name] != second[name]:
+            return f"{name} is {str(first[name])[:600]} and not {str(second[name])[:600]}"
+    return "nothing shown"

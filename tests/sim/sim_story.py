@@ -1,0 +1,325 @@
+"""One seed's story: who sends what, what breaks when, and how it comes to rest.
+
+The rule: a provider sends every message until it is answered; so what was accepted is known, and in the end all is.
+"""
+
+from typing import Final
+
+import msgspec
+import trio
+from sim_clients import NDJSON, Application, CutError, Door
+from sim_ports import Weather
+from sim_verdict import PRODUCERS, judge
+from sim_workload import FOOTBALL, LIVE, PREMATCH, SPORT_OF, TENNIS, Maker, Sent
+from sim_world import SETTLE_S_MAX, SPORTS, Shape, World
+from simulation import Chance, Trace
+
+from sb_core import topics
+from sb_core.errors import UnavailableError
+from sb_ingest.answers import IntakeRequest
+
+ALIVE_S: Final = 4.0
+RESENT_MAX: Final = 30
+"""Old bodies that a provider may send again."""
+UP_S_MAX: Final = 20.0
+"""Within this time after the last post every producer must be up again."""
+POST_S_MAX: Final = 30.0
+"""Within this time after the last fault every post must have been answered for good."""
+
+
+def shape_of(chance: Chance) -> Shape:
+    """Decide what kind of world this is."""
+    silence = chance.happens(0.15)
+    bad = chance.between(0.0, 1.0)
+    return Shape(
+        active_s=26.0 if silence else chance.between(5, 9),
+        silence=silence,
+        ingests=1 if chance.happens(0.6) else 2,
+        crashes=int(chance.between(0, 6)),
+        pauses=int(chance.between(0, 3)),
+        outages=int(chance.between(0, 3)),
+        weather=Weather(
+            read_fails=0.01 * bad,
+            write_fails=0.02 * bad,
+            lost=0.01 * bad,
+            reply_lost=0.015 * bad,
+            late=0.006 * bad,
+            stalls=0.01 * bad,
+        ),
+    )
+
+
+class Provider:
+    """One producer: its messages, its alives, its silences and recoveries; sends until answered."""
+
+    def __init__(self, world: World, producer: str) -> None:
+        self.world = world
+        self.chance = world.chance
+        self.maker = Maker(world.chance, producer)
+        self.producer = producer
+        self.silent = False
+        self.out = 0
+        """Posts under way."""
+        self._old: list[list[Sent]] = []
+        self._rested = trio.Event()
+
+    async def run(self, until_s: float) -> None:
+        """Send until then, in bursts, reordered within a window, with repeats."""
+        chance = self.chance
+        if self.producer == PREMATCH:
+            self._begin(self.maker.make("odds", event) for event in FOOTBALL + TENNIS)
+        while trio.current_time() < until_s:
+            await trio.sleep(chance.between(0.02, 0.9))
+            if self.silent:
+                continue
+            burst = self.maker.about_events(1 + int(chance.between(0, 6)))
+            burst = chance.shuffled_within(burst, 4)
+            if self._old and chance.happens(0.25):
+                burst.extend(chance.pick(self._old))
+            while burst:
+                cut = 1 + int(chance.between(0, 4))
+                self._begin(burst[:cut])
+                burst = burst[cut:]
+
+    async def beat(self, until_s: float) -> None:
+        while trio.current_time() < until_s:
+            if not self.silent:
+                self._begin([self.maker.alive()])
+            await trio.sleep(ALIVE_S)
+
+    async def fall_silent(self, silence_s: float) -> None:
+        """Say nothing, then come back with a recovery."""
+        self.world.trace.note("producer", self.producer, "falls silent for", f"{silence_s:.3f}")
+        self.silent = True
+        await trio.sleep(silence_s)
+        await self.recover()
+        self.silent = False
+
+    async def recover(self) -> None:
+        """Say that all was lost, say all again, and that this was all."""
+        request = f"r{self.producer}-{self.maker.count}"
+        self.world.oracle.happened("recovery")
+        self.world.recovering += 1
+        await self.send([self.maker.alive(subscribed=False, request=request)])
+        again = [self.maker.make("odds", event, request=request) for event in self._some_of(FOOTBALL + TENNIS)]
+        for start in range(0, len(again), 4):
+            await self.send(again[start : start + 4])
+        await self.send([self.maker.complete(request)])
+        self.world.recovering -= 1
+        await self.send([self.maker.alive()])
+
+    def _some_of(self, events: tuple[str, ...]) -> list[str]:
+        return [event for event in events if self.chance.happens(0.7)]
+
+    def _begin(self, messages: object) -> None:
+        self.world.nursery.start_soon(self.send, list(messages))  # type: ignore[call-overload]
+
+    async def send(self, messages: list[Sent]) -> None:
+        """Post until it is answered for good."""
+        self.out += 1
+        body = b"\n".join(each.body for each in messages)
+        request = IntakeRequest(provider="canonical", body=body, content_type=NDJSON)
+        while True:
+            door = self.world.door("ingest")
+            if door is not None:
+                try:
+                    answer = await door.post(door.service.intake, request, self.chance)
+                except CutError:
+                    self.world.oracle.happened("post_cut")
+                else:
+                    if answer.status in {202, 422}:
+                        break
+                    self.world.oracle.expect(answer.status in {429, 503}, f"answered {answer.status}: {answer.body!r}")
+                    self.world.oracle.happened(f"answered_{answer.status}")
+            await trio.sleep(self.chance.between(0.05, 0.5))
+        self._answered(messages, answer.body)
+        self.out -= 1
+
+    def _answered(self, messages: list[Sent], body: bytes) -> None:
+        oracle = self.world.oracle
+        told = msgspec.json.decode(body)
+        fine = [each for each in messages if each.fine]
+        refused = {each["index"] for each in told["refused"]}
+        bad = {index for index, each in enumerate(messages) if not each.fine}
+        oracle.expect(told["accepted"] == len(fine), f"accepted {told['accepted']} of {len(fine)} fine ones")
+        oracle.expect(refused == bad, f"refused {told['refused']} and not {bad}")
+        for each in fine:
+            if each.id:
+                oracle.accepted[each.id] = each.event
+        if fine and fine[0].id:
+            self._old.append(fine)
+            del self._old[:-RESENT_MAX]
+
+
+async def _trouble(world: World, until_s: float) -> None:
+    """Break things at random times."""
+    chance, shape = world.chance, world.shape
+    names = [f"ingest-{number}" for number in range(shape.ingests)]
+    names += ["football-0", "football-1", "football-0", "football-1", "tennis-0", "node-0"]
+    targets = [("crash", chance.pick(names)) for _ in range(shape.crashes)]
+    targets += [("pause", chance.pick(names)) for _ in range(shape.pauses)]
+    targets += [("outage", chance.pick(("cache", "cache", "store", "log"))) for _ in range(shape.outages)]
+    targets += [("slip", "") for _ in range(int(chance.between(0, 2)))]
+    plans = [(chance.between(0.5, until_s), *target) for target in targets]
+    for at_s, what, target in sorted(plans):
+        await trio.sleep(max(0.0, at_s - trio.current_time()))
+        if what == "crash":
+            world.crash(target)
+        elif what == "pause":
+            world.nursery.start_soon(world.pause, target, chance.between(0.5, 5.0))
+        elif what == "outage":
+            world.nursery.start_soon(world.outage, target, chance.between(0.3, 3.0))
+        else:
+            await world.slip()
+
+
+async def _rest(world: World, applications: list[Application]) -> None:
+    """Wait until all that was accepted has reached everybody."""
+    ends = await world.log.ends([topics.feed(sport) for sport in SPORTS])
+    deadline_s = trio.current_time() + SETTLE_S_MAX
+    what = ""
+    while trio.current_time() < deadline_s and not world.oracle.violations:
+        what = await _unrest(world, applications, ends)
+        if not what:
+            return
+        await trio.sleep(0.3)
+    world.oracle.violated(f"no rest {SETTLE_S_MAX:g} s after the last fault: {what}")
+
+
+async def _unrest(world: World, applications: list[Application], ends: dict[tuple[str, int], int]) -> str:
+    """Say who has not reached the end of what there is."""
+    feeds = [topics.feed(sport) for sport in SPORTS]
+    positions = {(each.topic, each.partition): each.next_offset for each in await world.store.positions(feeds)}
+    behind = {place: end for place, end in ends.items() if positions.get(place, 0) < end}
+    account = await world.store.account(feeds)
+    door = world.door("node")
+    updates = await world.log.ends([topics.updates(sport) for sport in SPORTS])
+    if behind:
+        return f"behind: {behind}"
+    if account.get("changes", 0) != account.get("updates_published", 0):
+        return f"unpublished: {account}"
+    if door is None or door.service.node.reason is not None or not door.service.node.reached(updates):
+        return "the node is behind"
+    return "; ".join(said for application in applications for said in _lacks(world, application))
+
+
+def _lacks(world: World, application: Application) -> list[str]:
+    versions, events = world.oracle.versions, application.followed.events
+    wanted = application.followed.request.get("events") or SPORT_OF
+    newest = {event: len(versions[event]) - 1 for event in wanted if event in versions}
+    held = {event: events[event].rev if event in events else None for event in newest}
+    return [
+        f"{application.name} has {each} at {held[each]} of {newest[each]}"
+        for each in newest
+        if held[each] != newest[each]
+    ]
+
+
+async def _ask(world: World, until_s: float) -> None:
+    """Be a REST client: ask for events, now and then; nobody is given an older one than the node gave before."""
+    given: dict[tuple[str, int, str], int] = {}
+
+    async def serve(door: Door, event: str) -> None:
+        try:
+            snapshot = await door.service.node.event(event)
+        except UnavailableError:
+            world.oracle.happened("rest_unavailable")
+            return
+        await door.process.gate()
+        if snapshot is None:
+            return
+        key = door.process.name, door.process.life, event
+        world.oracle.expect(snapshot.rev >= given.get(key, 0), f"rest went back to {event} rev {snapshot.rev}")
+        given[key] = snapshot.rev
+        world.oracle.read("rest", snapshot.event)
+
+    while trio.current_time() < until_s:
+        await trio.sleep(world.chance.between(0.05, 0.8))
+        door = world.door("node")
+        if door is not None:
+            door.nursery.start_soon(serve, door, world.chance.pick(tuple(SPORT_OF)))
+
+
+async def tell(chance: Chance, trace: Trace) -> World:
+    """Live through one seed and judge it; the world that is returned says what broke."""
+    async with trio.open_nursery() as nursery:
+        world = World(chance, trace, shape_of(chance), nursery)
+        trace.note(world.shape)
+        await world.log.create(topics.specs())
+        with trio.CancelScope() as scope:
+            nursery.start_soon(_watch, world, scope)
+            await _tell(world)
+        nursery.cancel_scope.cancel()
+    await world.store.aclose()
+    return world
+
+
+async def _watch(world: World, scope: trio.CancelScope) -> None:
+    await world.oracle.broken.wait()
+    scope.cancel()
+
+
+async def _tell(world: World) -> None:
+    chance, nursery, until_s = world.chance, world.nursery, world.shape.active_s
+    world.start()
+    providers = [Provider(world, LIVE), Provider(world, PREMATCH)]
+    some = sorted(chance.shuffled_within(list(SPORT_OF), 12)[:4])
+    applications = [
+        Application("all", {"sports": list(SPORTS)}, chance, world.oracle),
+        Application("some", {"events": some, "conflate_ms": int(chance.between(50, 900))}, chance, world.oracle),
+    ]
+    for application in applications:
+        nursery.start_soon(world.follow, application)
+    nursery.start_soon(_ask, world, until_s)
+    async with trio.open_nursery() as active:
+        active.start_soon(_trouble, world, until_s)
+        for provider in providers:
+            active.start_soon(provider.run, until_s)
+            active.start_soon(provider.beat, until_s)
+        if world.shape.silence:
+            await trio.sleep(chance.between(0, 1))
+            active.start_soon(chance.pick(providers).fall_silent, chance.between(20.5, 24))
+        elif chance.happens(0.7):
+            await trio.sleep(chance.between(1, until_s - 1))
+            active.start_soon(chance.pick(providers).recover)
+    world.heal()
+    for application in applications:
+        application.hurried = True
+    await _finish(world, providers)
+    await _rest(world, applications)
+    await judge(world, applications)
+
+
+async def _finish(world: World, providers: list[Provider]) -> None:
+    """Have everything answered, everybody up, then no more input."""
+    with trio.move_on_after(POST_S_MAX) as scope:
+        while any(provider.out for provider in providers):  # noqa: ASYNC110  virtual time costs nothing
+            await trio.sleep(0.2)
+    world.oracle.expect(not scope.cancelled_caught, f"posts not answered {POST_S_MAX:g} s after the last fault")
+    await _up(world, providers)
+    names = [name for name in world.processes if name.startswith("ingest")]
+    await world.stop(*names)
+
+
+async def _up(world: World, providers: list[Provider]) -> None:
+    """Every producer that says that it lives, and owes nothing, is up for every partition of every feed."""
+    deadline_s = trio.current_time() + UP_S_MAX
+    down = True
+    while down and trio.current_time() < deadline_s:
+        for provider in providers:
+            await provider.send([provider.maker.alive()])
+        await trio.sleep(0.8)
+        down = _said_down(world)
+    world.oracle.expect(not down, f"not up {UP_S_MAX:g} s after the last fault: {down}")
+
+
+def _said_down(world: World) -> dict[str, str]:
+    """Return the feed partitions whose newest record of a producer says something else than up."""
+    down = {}
+    for (topic, number), partition in world.log._partitions.items():
+        states: dict[str, str] = {}
+        for record in partition.records if topic.startswith("sports-feed-") else ():
+            if record.key in PRODUCERS and topics.sport_of(topic) in SPORTS:
+                states[record.key] = msgspec.json.decode(record.value or b"")["state"]
+        down.update({f"{topic}/{number} {key}": state for key, state in states.items() if state != "up"})
+    return down

@@ -1,0 +1,200 @@
+"""The verdict on a world at rest: what is stored, shown and counted against what the feed topics hold.
+
+The rule: the feed topics are the truth. They are folded once more, uninterrupted and in one go, and looked at once
+more in the plainest way, without the fold, for what a fault in the fold itself would hide.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sim_clients import Application
+from sim_plain import Plain
+from sim_workload import LIVE, PREMATCH, SPORT_OF
+
+from sb_core import shown, sports, topics
+from sb_core.precedence import ranker
+from sb_core.records import Fetched, Position
+from sb_distribute.loader import assembled
+from sb_process import plan as planning
+from sb_process import render
+from sb_process.plan import Plan, Surroundings
+from sb_process.state import PartitionState, StoredHead, encoder
+
+if TYPE_CHECKING:
+    from sim_world import World
+
+PRODUCERS = frozenset({f"uof:{LIVE}", f"uof:{PREMATCH}"})
+COUNTED = ("applied", "unchanged", "stale", "duplicate")
+
+
+async def judge(world: "World", applications: Sequence[Application]) -> None:
+    """Judge a world at rest; what is wrong is a violation of its oracle."""
+    feeds = _feeds(world)
+    await _accounts(world, feeds)
+    _accepted(world, feeds)
+    _told_everywhere(world, feeds)
+    for position in await world.store.positions([topics.feed(sport) for sport in world_sports()]):
+        await _partition(world, position, feeds[position.topic, position.partition])
+    for event in SPORT_OF:
+        await _readers(world, event)
+    for application in applications:
+        for event in application.followed.events.values():
+            world.oracle.read(f"{application.name} at rest", event)
+    for (event, rev), early in world.oracle.early.items():
+        world.oracle.violated(f"{[who for who, _ in early]} had {event} at rev {rev}, which was never published")
+    plain = Plain(feeds)
+    for versions in world.oracle.versions.values():
+        for said in plain.faults(versions[-1]):
+            world.oracle.violated(said)
+
+
+def world_sports() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(SPORT_OF.values()))
+
+
+def _feeds(world: "World") -> dict[tuple[str, int], list[Fetched]]:
+    names = [topics.feed(sport) for sport in world_sports()]
+    return {(name, n): world.log._partitions[name, n].records for name in names for n in range(topics.PARTITIONS)}
+
+
+def _units(records: Sequence[Fetched]) -> list[Fetched]:
+    return [each for each in records if each.key in SPORT_OF]
+
+
+async def _accounts(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+    """The account balances, and counts what is there."""
+    oracle = world.oracle
+    log = Counter(await world.log.account())
+    store = Counter(await world.store.account(list(dict.fromkeys(topic for topic, _ in feeds))))
+    units = sum(len(_units(records)) for records in feeds.values())
+    control = len(world.log._partitions[topics.ALIVE, 0].records) - log["system:alive"]
+    refused = sum(count for name, count in log.items() if name.startswith("refused:"))
+    dead = sum(count for name, count in store.items() if name.startswith("dead_lettered:"))
+    oracle.expect(log["accepted"] == units + control, f"accepted {log['accepted']}, there are {units} + {control}")
+    oracle.expect(log["control"] == control, f"control {log['control']} and not {control}")
+    given = log["accepted"] + refused + log["unknown"]
+    oracle.expect(log["received"] == given, f"received {log['received']} and not {given}")
+    through = sum(store[name] for name in COUNTED) + dead
+    oracle.expect(through == units, f"{through} units came to something and {units} are there: {store}")
+    system = sum(len(records) for records in feeds.values()) - units
+    oracle.expect(store["system"] == system, f"system {store['system']} and not {system}")
+    changes = sum(len(versions) - 1 for versions in oracle.versions.values())
+    oracle.expect(store["changes"] == changes, f"changes {store['changes']}, published {changes}")
+    oracle.expect(store["updates_published"] == changes, f"updates_published {store['updates_published']}")
+    duplicates = sum(_duplicates(records) for records in feeds.values())
+    oracle.expect(store["duplicate"] == duplicates, f"duplicate {store['duplicate']} and not {duplicates}")
+    for name in (*COUNTED, *(each for each in store if each.startswith("dead_lettered:"))):
+        oracle.sometimes[name.partition(":")[0]] += store[name]
+    if log["unknown"]:
+        oracle.happened("append_unknown_counted")
+    if refused:
+        oracle.happened("refused")
+
+
+def _duplicates(records: Sequence[Fetched]) -> int:
+    seen: set[str] = set()
+    twice = 0
+    for record in _units(records):
+        message = planning.decode(record).message
+        if message is not None:
+            twice += message.id in seen
+            seen.add(message.id)
+    return twice
+
+
+def _accepted(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+    """Everything that was answered 202 is in the feed."""
+    there = set()
+    for records in feeds.values():
+        for record in _units(records):
+            message = planning.decode(record).message
+            if message is not None:
+                there.add(message.id)
+    missing = [each for each in world.oracle.accepted if each not in there]
+    world.oracle.expect(not missing, f"accepted and not in the feed: {missing}")
+
+
+def _told_everywhere(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+    """What is said of producers is said in every partition alike."""
+    told: set[tuple[bytes | None, ...]] = set()
+    for records in feeds.values():
+        told.add(tuple(each.value for each in records if each.key in PRODUCERS))
+    world.oracle.expect(len(told) == 1, f"partitions were told {len(told)} different stories of the producers")
+
+
+def fold_once(position: Position, records: Sequence[Fetched]) -> Plan | None:
+    """Fold a partition's records from its start in one go, as if nothing had ever happened to anybody."""
+    if not records:
+        return None
+    sport = topics.sport_of(position.topic)
+    around = Surroundings(
+        sport=sport,
+        topic=position.topic,
+        partition=position.partition,
+        lineage=position.lineage,
+        kinds=sports.get(sport).markets,
+        rank=ranker(lambda _provider: 0),
+        now=0,
+        dead_letter_bytes_max=100_000,
+    )
+    return planning.plan_batch([planning.decode(each) for each in records], PartitionState(), {}, {}, around)
+
+
+async def _partition(world: "World", position: Position, records: Sequence[Fetched]) -> None:
+    """Rows, `rev`s, digests, change log and position are those of one uninterrupted fold."""
+    oracle, store, place = world.oracle, world.store, (position.topic, position.partition)
+    plan = fold_once(position, records)
+    if plan is None:
+        return
+    oracle.expect(position.next_offset == plan.next_offset, f"{place} stands at {position.next_offset}")
+    oracle.expect(position.state == render.encode(plan.state), f"{place}: another state of the partition")
+    rows = await store.outbox(place, 0, plan.next_offset)
+    oracle.expect(list(rows) == plan.changes, f"{place}: {_first_difference(rows, plan.changes)}")
+    for row in rows:
+        oracle.expect(oracle.bodies.get((row.event, row.rev)) == row.update, f"{row.event} {row.rev}: log and topic")
+    stored = await store.load(list(plan.folds))
+    for event, fold in plan.folds.items():
+        head = encoder.encode(StoredHead(head=fold.head, ids=fold.ids, digest=fold.digest))
+        there = stored.get(event)
+        if there is None:
+            oracle.violated(f"{event} is not stored")
+            continue
+        oracle.expect(there.state == head, f"{event} is stored as {there.state!r} and not {head!r}")
+        markets = sorted(encoder.encode(each) for each in fold.markets.values())
+        oracle.expect(sorted(there.markets) == markets, f"{event}: other markets are stored")
+
+
+def _first_difference(rows: Sequence[object], wanted: Sequence[object]) -> str:
+    for row, other in zip(rows, wanted, strict=False):
+        if row != other:
+            return f"the change log has {row} and not {other}"
+    return f"the change log has {len(rows)} entries and not {len(wanted)}"
+
+
+async def _readers(world: "World", event: str) -> None:
+    """Store, cache and node show the last version that was published."""
+    oracle = world.oracle
+    versions = oracle.versions.get(event)
+    row = await world.store.event(event)
+    if versions is None or row is None:
+        oracle.expect(versions is None and row is None, f"{event}: stored or published, not both")
+        return
+    there = assembled(row)
+    oracle.expect(there.rev == len(versions) - 1, f"{event}: stored at {there.rev}, published {len(versions) - 1}")
+    oracle.read("the store", there)
+    place = topics.feed(SPORT_OF[event]), topics.partition_of(event)
+    positions = await world.store.positions([place[0]])
+    generation = next(each.cache_generation for each in positions if each.partition == place[1])
+    cached = (await world.cache.get([(generation, event)]))[0]
+    if cached is not None:
+        held = shown.event_decoder.decode(cached)
+        oracle.expect(held.rev == there.rev, f"{event}: the cache holds rev {held.rev} of {there.rev}")
+        oracle.read("the cache", held)
+    door = world.door("node")
+    snapshot = None if door is None else await door.service.node.event(event)
+    if snapshot is None:
+        oracle.violated(f"the node does not know {event}")
+        return
+    oracle.expect(snapshot.rev == there.rev, f"{event}: the node holds rev {snapshot.rev} of {there.rev}")
+    oracle.read("the node", snapshot.event)
