@@ -4,13 +4,12 @@ The rules: memory adopts a plan only after its commit; a fence that doesn't matc
 on every assignment the change log is published again from `done_offset`, before anything new.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
 import anyio
-from msgspec import Struct
 
 from sb_core import sports, topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError, UnavailableError, UnknownOutcomeError
@@ -20,32 +19,23 @@ from sb_core.records import Batch, CacheEntry, ChangeRow, Delivery, Fetched, Pos
 from sb_core.runtime import Context
 from sb_process import plan as planning
 from sb_process import render
+from sb_process.held import Held, claimed
+from sb_process.meters import Meters
 from sb_process.plan import Decoded, Plan, Surroundings
 from sb_process.publish import Published, Publisher, backoff_s
-from sb_process.state import Fold, PartitionState, load, partition_decoder
+from sb_process.state import Fold, load
 
 T = TypeVar("T")
 
 OWNER_BYTES: Final = 16
-OUTBOX_OFFSETS_MAX: Final = 5_000
+OUTBOX_OFFSETS_MAX: Final = 500
 """Offsets whose change-log entries are published again at a time when a partition is assigned."""
-
-
-class Held(Struct, kw_only=True):
-    """A partition in this processor's hands."""
-
-    partition: int
-    lineage: int
-    epoch: int
-    owner: str
-    next_offset: int
-    done_offset: int
-    published: int
-    published_changes: int
-    cache_generation: int
-    state: PartitionState
-    folds: OrderedDict[str, Fold]
-    idle: bool = False
+GROUP_OFFSETS_EVERY_S: Final = 1.0
+"""How often the group's offsets are stored, which only tools that show lag read."""
+CYCLE_SHARE: Final = 0.3
+PUBLISH_SHARE: Final = 0.5
+SETTLE_SHARE: Final = 0.1
+"""Of the stop's deadline: by when the cycle ends and all is published, and how long settling positions may take."""
 
 
 class Processor:
@@ -64,17 +54,9 @@ class Processor:
         """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
         self._kinds = sports.get(sport).markets
         self._rank = ranker(context.config.rank)
-        telemetry = context.telemetry
-        self._messages = telemetry.counter("messages_total", "Messages by what they came to.", ("result",))
-        self._fenced = telemetry.counter("fenced_total", "Batches refused by the fence.")
-        self._retries = telemetry.counter("commit_retries_total", "Commits that were tried again.")
-        self._unknown = telemetry.counter("commit_unknown_total", "Commits whose outcome was read back.")
-        self._batch = telemetry.histogram(
-            "batch_records", "Records per batch.", buckets=(1, 10, 50, 100, 250, 500, 1000)
-        )
-        self._stage = telemetry.histogram("stage_seconds", "Time by stage of a batch.", ("stage",))
-        self._cached = telemetry.gauge("cached_events", "Events held in memory.")
+        self._meters = Meters(context.telemetry)
         self._publisher: Publisher
+        self._tell_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Processor {self.sport} partitions={sorted(self.held)} stopped={sorted(self.stopped)}>"
@@ -96,19 +78,34 @@ class Processor:
             draw=self.draw,
         )
         reader = self.context.log.reader([self.topic], self.group)
+        working = anyio.CancelScope()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._publisher.run)
+                group.start_soon(self._bound_stop, stop, working, group.cancel_scope)
                 try:
-                    while not stop.is_set():
-                        await self._cycle(reader)
+                    with working:
+                        while not stop.is_set():
+                            await self._cycle(reader)
                 finally:
                     self._publisher.finish()
-            with anyio.move_on_after(settings.append_deadline_ms / 1000):
-                await self._settle_positions(reader)
+            if not working.cancelled_caught:
+                with anyio.move_on_after(SETTLE_SHARE * settings.stop_deadline_s):
+                    await self._settle_positions(reader)
+                    await self._tell_group(reader)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await reader.aclose()
+
+    async def _bound_stop(self, stop: anyio.Event, working: anyio.CancelScope, all_of_it: anyio.CancelScope) -> None:
+        """Cut off what waits for a dependency when told to stop.
+
+        Nothing is lost by it: what was not committed is read again, and what was not published is in the outbox.
+        """
+        await stop.wait()
+        now, deadline_s = anyio.current_time(), self.context.settings.stop_deadline_s
+        working.deadline = now + CYCLE_SHARE * deadline_s
+        all_of_it.deadline = now + PUBLISH_SHARE * deadline_s
 
     async def _cycle(self, reader: Reader) -> None:
         """Read once, and do all that follows from it but publishing, which goes on by itself."""
@@ -125,6 +122,8 @@ class Processor:
             await self._process_all(reader, delivery.records)
         elif not delivery.assigned and not delivery.revoked:
             await self._settle_positions(reader)
+        if self.context.clock.monotonic_s() >= self._tell_at:
+            await self._tell_group(reader)
 
     async def _read(self, reader: Reader) -> Delivery:
         settings = self.context.settings
@@ -134,7 +133,7 @@ class Processor:
             self._stop_partition(reader, error)
         except DependencyError as error:
             self.context.telemetry.warn("read_failed", error=str(error))
-            await anyio.sleep(backoff_s(1, self.draw()))
+        await anyio.sleep(backoff_s(1, self.draw()))
         return Delivery()
 
     async def _process_all(self, reader: Reader, records: Sequence[Fetched]) -> None:
@@ -144,7 +143,7 @@ class Processor:
                 by_partition[record.partition].append(record)
         cycle: list[Published] = []
         for partition, own in by_partition.items():
-            self._batch.observe(len(own))
+            self._meters.batch.observe(len(own))
             try:
                 cycle.extend(await self._process(self.held[partition], own))
             except FencedError as error:
@@ -159,19 +158,7 @@ class Processor:
         partition = place[1]
         owner = self.context.entropy(OWNER_BYTES).hex()
         position = await self._insist("claim", partial(self.context.store.claim, place, owner))
-        self.held[partition] = Held(
-            partition=partition,
-            lineage=position.lineage,
-            epoch=position.epoch,
-            owner=owner,
-            next_offset=position.next_offset,
-            done_offset=position.done_offset,
-            published=position.done_offset,
-            published_changes=0,
-            cache_generation=position.cache_generation,
-            state=partition_decoder.decode(position.state or b"{}"),
-            folds=OrderedDict(),
-        )
+        self.held[partition] = claimed(position, owner)
         await self._republish(place, position)
         reader.seek(place, position.next_offset)
         self.context.telemetry.info(
@@ -226,7 +213,7 @@ class Processor:
 
     def _fence(self, reader: Reader, partition: int, error: FencedError) -> None:
         """Forget everything about a partition. Whose it is, the next read tells: the group may have moved it."""
-        self._fenced.inc()
+        self._meters.fenced.inc()
         self.context.telemetry.warn("fenced", partition=partition, error=str(error))
         reader.pause((self.topic, partition))
         self.held.pop(partition, None)
@@ -275,14 +262,14 @@ class Processor:
             dead_letter_bytes_max=self.context.settings.dead_letter_bytes_max,
         )
         planned = clock.monotonic_s()
-        self._stage.labels("load").observe(planned - begun)
+        self._meters.stage.labels("load").observe(planned - begun)
         plan = planning.plan_batch(batch, held.state, folds, listed, around)
         begun = clock.monotonic_s()
-        self._stage.labels("plan").observe(begun - planned)
+        self._meters.stage.labels("plan").observe(begun - planned)
         if plan.dead:
             await self._insist("append", partial(self.context.log.append, plan.dead))
         await self._commit(held, plan)
-        self._stage.labels("commit").observe(clock.monotonic_s() - begun)
+        self._meters.stage.labels("commit").observe(clock.monotonic_s() - begun)
         return self._adopt(held, plan)
 
     async def _load(self, held: Held, batch: list[Decoded]) -> tuple[Mapping[str, Fold], Mapping[str, Sequence[str]]]:
@@ -298,7 +285,7 @@ class Processor:
         if missing:
             for name, stored in (await self._insist("load", partial(store.load, missing))).items():
                 held.folds[name] = load(stored.state, stored.markets)
-        for event in events:
+        for event in sorted(events):
             if event in held.folds:
                 held.folds.move_to_end(event)
         return held.folds, listed
@@ -308,24 +295,7 @@ class Processor:
         published, changes = held.published, held.published_changes
         if changes:
             plan.counts["updates_published"] += changes
-        batch = Batch(
-            topic=self.topic,
-            partition=held.partition,
-            epoch=held.epoch,
-            owner=held.owner,
-            expected=held.next_offset,
-            next_offset=plan.next_offset,
-            done_offset=published,
-            state=render.encode(plan.state),
-            counts=plan.counts,
-            events=plan.events,
-            markets=plan.markets,
-            outcomes=plan.outcomes,
-            changes=plan.changes,
-            participants=plan.participants,
-            competitions=plan.competitions,
-            listings=plan.listings,
-        )
+        batch = held.transaction(self.topic, plan)
         attempt = 0
         while True:
             try:
@@ -333,11 +303,11 @@ class Processor:
                 break
             except UnavailableError as error:
                 attempt += 1
-                self._retries.inc()
+                self._meters.retries.inc()
                 self.context.telemetry.warn("commit_failed", attempt=attempt, error=str(error))
                 await anyio.sleep(backoff_s(attempt, self.draw()))
             except UnknownOutcomeError as error:
-                self._unknown.inc()
+                self._meters.unknown.inc()
                 self.context.telemetry.warn("commit_unknown", error=str(error))
                 if await self._committed(held, batch):
                     break
@@ -359,18 +329,9 @@ class Processor:
 
     def _adopt(self, held: Held, plan: Plan) -> Published:
         """Let memory follow the commit."""
-        held.next_offset = plan.next_offset
-        held.state = plan.state
-        for event, fold in plan.folds.items():
-            held.folds[event] = fold
-            held.folds.move_to_end(event)
-        each_max = max(1, self.context.settings.process_events_cached_max // max(1, len(self.held)))
-        while len(held.folds) > each_max:
-            held.folds.popitem(last=False)
-        for name, count in plan.counts.items():
-            if name not in {"changes", "updates_published"}:
-                self._messages.labels(name.partition(":")[0]).inc(count)
-        self._cached.set(sum(len(each.folds) for each in self.held.values()))
+        held.adopt(plan, max(1, self.context.settings.process_events_cached_max // max(1, len(self.held))))
+        self._meters.count(plan.counts)
+        self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))
         updates = plan.updates
         if plan.ticked is not None:
             updates = [*updates, planning.tick_record(self.sport, held.partition, plan.ticked)]
@@ -388,9 +349,8 @@ class Processor:
 
     def _done(self, share: Published) -> None:
         held = self.held.get(share.partition)
-        if held is not None and held.epoch == share.epoch:
-            held.published = share.upto
-            held.published_changes += share.changes
+        if held is not None:
+            held.acknowledge(share)
 
     async def _cache_failed(self, partition: int) -> None:
         """Raise the cache generation, so that what the cache still holds of the partition is never read again.
@@ -411,6 +371,20 @@ class Processor:
                 await anyio.sleep(backoff_s(attempt, self.draw()))
             else:
                 return
+
+    async def _tell_group(self, reader: Reader) -> None:
+        """Store the group's offsets where they moved; nothing of ours goes by them, so failures are only told."""
+        self._tell_at = self.context.clock.monotonic_s() + GROUP_OFFSETS_EVERY_S
+        moved = [held for held in self.held.values() if held.told != held.published]
+        if not moved:
+            return
+        try:
+            await reader.commit({(self.topic, held.partition): held.published for held in moved})
+        except DependencyError as error:
+            self.context.telemetry.debug("group_offsets_failed", error=str(error))
+            return
+        for held in moved:
+            held.told = held.published
 
     async def _settle_positions(self, reader: Reader) -> None:
         """While nothing is waiting, store that all changes were published, so that a restart repeats none."""

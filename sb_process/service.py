@@ -58,15 +58,14 @@ class ProcessService:
             await group.start(serve)
             task_status.started()
             async with anyio.create_task_group() as watching:
-                watching.start_soon(self._watch)
+                watching.start_soon(self._watch, stop)
                 await self.processor.run(stop)
                 watching.cancel_scope.cancel()
-            self.ops.not_ready("stopping")
             closed.set()
 
-    async def _watch(self) -> None:
-        """Keep readiness in step with the processor."""
-        while True:
+    async def _watch(self, stop: anyio.Event) -> None:
+        """Keep readiness in step with the processor, until it is told to stop."""
+        while not stop.is_set():
             stopped = self.processor.stopped
             if stopped:
                 self.ops.not_ready("; ".join(f"partition {number}: {why}" for number, why in sorted(stopped.items())))
@@ -74,7 +73,9 @@ class ProcessService:
                 self.ops.ready()
             else:
                 self.ops.not_ready("waiting for partitions")
-            await anyio.sleep(READY_POLL_S)
+            with anyio.move_on_after(READY_POLL_S):
+                await stop.wait()
+        self.ops.not_ready("stopping")
 
     async def account(self) -> Mapping[str, object]:
         """Return this sport's part of the account; `pending` are units in the feed topic that nobody processed yet."""
