@@ -62,7 +62,10 @@ class Log(Protocol):
 
 
 class LogAdmin(Protocol):
-    """Topics and positions. `ends` are the offsets that the next records will get; `starts` the oldest kept ones."""
+    """Topics and positions. `ends` are the offsets that the next records will get; `starts` the oldest kept ones.
+
+    `prune` drops what retention and compaction let go, where the engine doesn't do it by itself; returns how many.
+    """
 
     async def create(self, specs: Sequence[TopicSpec]) -> None: ...
     async def partitions(self, topic: str) -> int: ...
@@ -70,6 +73,7 @@ class LogAdmin(Protocol):
     async def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]: ...
     async def offsets_at(self, topics: Sequence[str], ts: int) -> Mapping[TopicPartition, int]: ...
     async def committed(self, group: str) -> Mapping[TopicPartition, int]: ...
+    async def prune(self, now_ms: int) -> int: ...
 
 
 class Store(Protocol):

@@ -171,7 +171,7 @@ def check_port(settings: Settings, service: str) -> Finding:
             tried.bind((host, port))
     except OSError as error:
         found = _service_on(port)
-        if found == service:
+        if found and service.startswith(found):  # 4002 and 4003 are one service
             return Finding(check, "ok", f"{service} runs here")
         by = f"{found} runs here" if found else f"taken ({error.strerror})"
         return Finding(check, "bad", f"{service} can't have it: {by}", "stop that program, or set SB_PORT_OFFSET")

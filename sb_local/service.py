@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from sb_core import sports, topics
+from sb_core.errors import DependencyError
 from sb_core.ops import Ops, add_accounts
 from sb_core.runtime import Context, Service
 from sb_distribute.service import DistributeService
@@ -19,6 +20,8 @@ from sb_process.service import ProcessService, read_account
 
 NAME = "local"
 IDLE_POLL_S = 0.1
+HOUSEKEEPING_S = 600.0
+DAY_MS = 86_400_000
 QUIESCE_S = 5.0
 IDLE_CHECKS = 2
 """How many times in a row everything must be found through, because a read of several counters is no snapshot."""
@@ -77,6 +80,7 @@ class LocalService:
                     await group.start(_run, service, tier, stop)
             self.ops.ready()
             task_status.started()
+            group.start_soon(self._keep_house)
             if self._work is not None:
                 group.start_soon(_work, self._work, self, stop)
             await stop.wait()
@@ -90,6 +94,20 @@ class LocalService:
         await self._tiers[0].end()
         with anyio.move_on_after(QUIESCE_S):
             await self.until_through()
+
+    async def _keep_house(self) -> None:
+        """Let go what retention lets go, now and then; on real engines Kafka and the operator's schedule do it."""
+        context = self.context
+        while True:
+            now_ms = context.clock.now_ms()
+            try:
+                records = await context.admin.prune(now_ms)
+                changes = await context.store.prune(now_ms - context.settings.retention_days * DAY_MS)
+            except DependencyError as error:
+                context.telemetry.warn("prune_failed", error=str(error))
+            else:
+                context.telemetry.info("pruned", records=records, changes=changes)
+            await anyio.sleep(HOUSEKEEPING_S)
 
     async def account(self) -> Mapping[str, object]:
         """Add the accounts of all services up."""
