@@ -15,7 +15,7 @@ up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
 
 test: $(VENV)/.dev lint imports types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not slow'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not slow and not engines'
 
 test-all: $(VENV)/.dev lint imports types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
