@@ -25,6 +25,7 @@ from anyio.abc import TaskStatus
 from sb_core import config as pipeline_config
 from sb_core import settings as settings_module
 from sb_core import topics
+from sb_core.bridge import Bridge, open_bridge
 from sb_core.config import ConfigError, PipelineConfig
 from sb_core.errors import DependencyError
 from sb_core.ops import Ops
@@ -126,8 +127,22 @@ async def open_context(settings: Settings, service: str, *, clock: Clock | None 
         telemetry.error("close_deadline", seconds=CLOSE_S)
 
 
+class _OneBridge:
+    """The bridge to asyncio that all drivers of a process share, opened for the first that needs it, closed last."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._bridge: Bridge | None = None
+
+    async def get(self) -> Bridge:
+        if self._bridge is None:
+            self._bridge = await self._stack.enter_async_context(open_bridge())
+        return self._bridge
+
+
 async def _open_adapters(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Log, LogAdmin, Store, Cache]:
-    log, admin = await _open_log(stack, settings, clock)
+    bridge = _OneBridge(stack)
+    log, admin = await _open_log(stack, settings, clock, bridge)
     store = await _open_store(stack, settings, clock)
     cache = await _open_cache(stack, settings)
     await admin.create(topics.specs())
@@ -140,7 +155,9 @@ def read_config(settings: Settings) -> PipelineConfig:
     return pipeline_config.load(Path(settings.pipeline), required=named)
 
 
-async def _open_log(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Log, LogAdmin]:
+async def _open_log(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, bridge: _OneBridge
+) -> tuple[Log, LogAdmin]:
     scheme, path = _split(settings.log_url, "SB_LOG_URL")
     if scheme == "sqlite":
         from sb_core.adapters.sqlite_log import open_sqlite_log  # noqa: PLC0415  only who uses it loads it
@@ -151,6 +168,14 @@ async def _open_log(stack: AsyncExitStack, settings: Settings, clock: Clock) -> 
         from sb_core.adapters.memory_log import open_memory_log  # noqa: PLC0415  only who uses it loads it
 
         opened = await stack.enter_async_context(open_memory_log(clock))
+    elif scheme == "kafka":
+        from sb_core.adapters.kafka_log import open_kafka_log  # noqa: PLC0415  only who uses it loads it
+
+        try:
+            opening = open_kafka_log(settings.log_url, clock, bridge=await bridge.get())
+            opened = await stack.enter_async_context(opening)
+        except ValueError as error:
+            raise SettingsError(f"SB_LOG_URL: {error}") from error
     else:
         raise SettingsError(f"SB_LOG_URL begins with {scheme}:, whose adapter is not built yet")
     return cast(Log, opened), cast(LogAdmin, opened)

@@ -1,17 +1,27 @@
 """The adapters under contract, by name. An adapter exists when it passes: add its factory here, and nothing else."""
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
+from sb_core.adapters.kafka_client import parse_address
+from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
 from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import open_memory_log
 from sb_core.adapters.sqlite_log import open_sqlite_log
 from sb_core.adapters.sqlite_store import open_sqlite_store
+from sb_core.bridge import open_bridge
+from sb_core.topics import TopicSpec
+from sb_local import stack
+from sb_local.stack import Stack, StackError
 
 Opened = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -59,14 +69,96 @@ def _memory_cache(_: Path) -> Opened:
     return opened
 
 
+class PrunedKafkaLog(KafkaLog):
+    """The Kafka log with `prune`, which brokers do by themselves: here by the same rule, but at once.
+
+    Topics are made to keep for ever, lest a broker drops the old records of a test in the midst of it.
+    """
+
+    compacts_in_background = True
+
+    async def create(self, specs):
+        await super().create([TopicSpec(each.name, each.partitions, None, each.compacted) for each in specs])
+        self.specs = {each.name: each for each in specs}
+
+    async def prune(self, now_ms):
+        dropped = 0
+        for spec in self.specs.values():
+            if spec.retention_ms is not None:
+                before = await self.starts([spec.name])
+                after = await self.offsets_at([spec.name], now_ms - spec.retention_ms)
+                wanted = {
+                    TopicPartition(self.address.prefix + topic, n): RecordsToDelete(before_offset=offset)
+                    for (topic, n), offset in after.items()
+                    if offset > before[topic, n]
+                }
+                if wanted:
+                    await self._bridge.call(self._admin._admin.delete_records, wanted, deadline_s=10)
+                dropped += sum(after.values()) - sum(before.values())
+        return dropped
+
+
+def kafka_opened(servers: str, prefix: str | None = None, **options: str) -> Opened:
+    """Open a Kafka log of its own among the broker's; its topics are deleted at the end."""
+    prefix = f"t{uuid4().hex[:12]}." if prefix is None else prefix
+    url = f"kafka://{servers}/?" + "&".join(f"{k}={v}" for k, v in {"prefix": prefix, **options}.items())
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[KafkaLog]:
+        async with open_bridge() as bridge:
+            log = PrunedKafkaLog(parse_address(url), StandingClock(), bridge)
+            await log.open()
+            try:
+                yield log
+            finally:
+                await log.aclose()
+                async with open_kafka_log(url, StandingClock(), bridge=bridge) as cleaner:
+                    names = [prefix + name for name in cleaner._topics]
+                    await bridge.call(cleaner._admin._admin.delete_topics, names, deadline_s=OPEN_DEADLINE_S)
+
+    return opened
+
+
 LOGS = {"memory": _memory_log, "sqlite": _sqlite_log}
 STORES = {"sqlite": _sqlite_store, "sqlite-inline": _sqlite_store_inline, "sqlite-memory": _sqlite_store_memory}
 CACHES = {"memory": _memory_cache}
 
 
-@pytest.fixture(params=LOGS.values(), ids=LOGS.keys())
+def _native_stack(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Stack:
+    """Start an engine of the native stack for this session, or skip; but not where CI=true says it must be there."""
+    folder = tmp_path_factory.mktemp(f"stack-{engine}")
+    try:
+        return stack.up(folder, (engine,))
+    except StackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no {engine} to test with, and none can be started: {error}")
+        pytest.skip(f"no {engine} to test with (SB_TEST_{engine.upper()}), and none can be started: {error}")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real broker's host:port: SB_TEST_KAFKA's, else one that is started for this session."""
+    if servers := os.environ.get("SB_TEST_KAFKA"):
+        yield servers
+        return
+    started = _native_stack(tmp_path_factory, "kafka")
+    yield started.log_url.removeprefix("kafka://")
+    stack.down(started.folder, purge=True)
+
+
+@pytest.fixture
+def kafka_log(kafka: str) -> Callable[..., Opened]:
+    """Make openers of Kafka logs; without a `prefix` each has a log of its own."""
+    return partial(kafka_opened, kafka)
+
+
+@pytest.fixture(
+    params=[*LOGS.values(), pytest.param(None, marks=pytest.mark.xdist_group("kafka"))], ids=[*LOGS, "kafka"]
+)
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open an empty log (Log, LogAdmin and `prune`)."""
+    if request.param is None:
+        return kafka_opened(request.getfixturevalue("kafka"))
     return request.param(tmp_path)
 
 

@@ -358,7 +358,7 @@ def test_compaction_keeps_the_newest_of_each_key(open_log, run):
         assert newest == {f"event {n}": None if n == 3 else f"{max(range(n, 50, 7))}".encode() for n in range(7)}
         assert (await log.ends([EVENTS]))[EVENTS, 0] == 51
         assert list(await log.append([record("event 3", b"back", topic=EVENTS)])) == [51]
-        assert await log.prune(NOW) >= 1
+        assert await log.prune(NOW) >= 1 or log.compacts_in_background
 
     opened(open_log, run, test)
 

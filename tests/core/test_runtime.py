@@ -56,7 +56,9 @@ def test_what_is_on_disk_is_there_again(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"log_url": "kafka://localhost:9092"}, "SB_LOG_URL begins with kafka:, whose adapter is not built yet"),
+        ({"log_url": "pulsar://localhost:6650"}, "SB_LOG_URL begins with pulsar:, whose adapter is not built yet"),
+        ({"log_url": "kafka://localhost:9092/feeds"}, "SB_LOG_URL: a kafka: URL has servers and options only"),
+        ({"log_url": "kafka://localhost:port"}, "SB_LOG_URL: 'localhost:port' is not host:port"),
         ({"store_url": "mysql://u:hunter2@h/db"}, "SB_STORE_URL begins with mysql:, whose adapter is not built yet"),
         ({"cache_url": "redis://h/0"}, "SB_CACHE_URL begins with redis:, whose adapter is not built yet"),
         ({"store_replica_url": "sqlite:///x"}, "SB_STORE_REPLICA_URL"),

@@ -1,0 +1,328 @@
+"""The reading side of the Kafka log: one consumer, its partitions, and what was fetched but not yet delivered.
+
+The rules: a position moves only in the step that delivers, so a cancelled read loses nothing; every rebalance takes all
+partitions away and gives anew, and nothing is delivered in between; the callbacks of a rebalance only note what
+happened and never wait, so they can't deadlock (fences in the store keep a late writer harmless); positions come from
+the caller only, a partition that wasn't sought is paused. All of this runs on the bridge's loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as Place
+from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from sb_core.adapters.kafka_admin import Admin
+from sb_core.adapters.kafka_client import (
+    FETCH_WAIT_MS,
+    KafkaAddress,
+    mapped_errors,
+    new_consumer,
+    stop_consumer,
+    unavailable,
+)
+from sb_core.adapters.log_reader import READ_BYTES_MAX, outside
+from sb_core.errors import ContractError, FencedError, UnavailableError
+from sb_core.records import Delivery, Fetched, TopicPartition
+
+FETCH_RECORDS_MAX: Final = 5_000
+COMMIT_DEADLINE_S: Final = 5.0
+CATCH_UP_S: Final = 2.0
+"""How long a read that would answer empty waits for records that the broker says are there."""
+RESTART_S: Final = 0.5
+STOP_S: Final = 1.0
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driver
+    """What a reader of the log reads through; `partitions` are all of its topics'."""
+
+    def __init__(
+        self, address: KafkaAddress, admin: Admin, partitions: Sequence[TopicPartition], group: str | None
+    ) -> None:
+        self._address = address
+        self._admin = admin
+        self._partitions = tuple(partitions)
+        self._group = group
+        self._kafka: AIOKafkaConsumer | None = None
+        self._held: tuple[TopicPartition, ...] = self._partitions if group is None else ()
+        self._told: tuple[TopicPartition, ...] = ()
+        self._changed = group is None
+        self._rebalancing = group is not None
+        self._positions: dict[TopicPartition, int] = {}
+        self._sought: dict[TopicPartition, int] = {}  # counts the seeks of a partition: what comes late is recognised
+        self._unsure: set[TopicPartition] = set()  # sought, and not yet known whether there is something
+        self._fetched: dict[TopicPartition, deque[Any]] = {}
+        self._first = 0  # rotates, so that a partition with much doesn't starve the others
+        self._failure: Exception | None = None
+        self._doubted = False  # a broker says that it lacks some position
+        self._wake = asyncio.Event()
+        self._closed: Exception | None = None
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def read(self, records_max: int, wait_s: float) -> Delivery:
+        """Return what there is to say, waiting up to `wait_s` for it; see ports.Reader."""
+        now = asyncio.get_running_loop().time
+        until = now() + wait_s
+        asked = wait_s > FETCH_WAIT_MS / 1000
+        while True:
+            self._check()
+            delivery = self._take(records_max)
+            if delivery is not None:
+                return delivery
+            if self._doubted:
+                self._doubted = False
+                await self._behind()
+            left = until - now()
+            if left > 0:
+                await self._fetch(left)
+                continue
+            if self._changed:
+                return self._tell(())
+            if asked and self._unsure.isdisjoint(self._positions):
+                return Delivery()
+            asked = True
+            if not await self._behind():
+                return self._take(records_max) or Delivery()
+            until = now() + CATCH_UP_S
+            self._unsure.clear()
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on from `offset`; a partition that isn't held is left alone."""
+        if partition not in self._told:
+            return
+        self._forget(partition)
+        self._positions[partition] = offset
+        self._unsure.add(partition)
+        self._apply(partition)
+        self._wake.set()
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Give nothing of the partition until it is sought again."""
+        self._forget(partition)
+        self._apply(partition)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the group's offsets. Raises FencedError when a partition is not this member's any more."""
+        if self._group is None:
+            raise ContractError("a reader without a group has nothing to commit")
+        lost = [partition for partition in offsets if partition not in self._held]
+        if self._closed is not None or lost or self._rebalancing or self._kafka is None:
+            raise FencedError(f"{self._group}: {lost or list(offsets)} are not this member's")
+        kept = {self._place(partition): offset for partition, offset in offsets.items()}
+        try:
+            with mapped_errors("commit"):
+                async with asyncio.timeout(COMMIT_DEADLINE_S):
+                    await self._kafka.commit(kept)
+        except UnavailableError as error:
+            if isinstance(error.__cause__, CommitFailedError | IllegalStateError):
+                raise FencedError(f"{self._group}: {list(offsets)} are not this member's") from error
+            raise
+
+    async def close(self, reason: Exception) -> None:
+        """Leave the group and disconnect; from now on a read raises `reason`."""
+        if self._closed is not None:
+            return
+        self._closed = reason
+        self._wake.set()
+        self._opening.cancel()
+        await asyncio.wait({self._opening})
+        if self._kafka is not None:
+            await stop_consumer(self._kafka, STOP_S)
+
+    # What a group tells; from the client's own tasks.
+
+    async def on_partitions_revoked(self, revoked: Collection[Place]) -> None:  # noqa: ARG002  all of them, always
+        """Deliver nothing from now on."""
+        self._rebalancing = self._changed = True
+        self._held = ()
+        for partition in list(self._positions):
+            self._forget(partition)
+        self._wake.set()
+
+    async def on_partitions_assigned(self, assigned: Collection[Place]) -> None:
+        """Have them told, and fetch nothing of them before they are sought."""
+        prefix = self._address.prefix
+        self._held = tuple(sorted((each.topic.removeprefix(prefix), each.partition) for each in assigned))
+        self._rebalancing, self._changed = False, True
+        for partition in self._held:
+            self._apply(partition)
+        self._wake.set()
+
+    # Delivering.
+
+    def _check(self) -> None:
+        if self._closed is not None:
+            raise type(self._closed)(str(self._closed))
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise unavailable("read", failure)
+
+    def _take(self, records_max: int) -> Delivery | None:
+        if self._changed:
+            return None if self._rebalancing else self._tell(self._held)
+        records: list[Fetched] = []
+        partitions, count = self._told, len(self._told)
+        bytes_left = READ_BYTES_MAX
+        for i in range(count):
+            partition = partitions[(self._first + i) % count]
+            waiting = self._fetched.get(partition)
+            while waiting and len(records) < records_max and bytes_left > 0:
+                record = _fetched(partition, waiting.popleft())
+                records.append(record)
+                bytes_left -= len(record.value or b"")
+                self._positions[partition] = record.offset + 1
+            if len(records) >= records_max or bytes_left <= 0:
+                self._first = (self._first + i + 1) % count
+                break
+        return Delivery(records=records) if records else None
+
+    def _tell(self, held: tuple[TopicPartition, ...]) -> Delivery:
+        """Tell of a rebalance; `changed` stays while what comes after it isn't known."""
+        revoked, self._told, self._changed = self._told, held, self._rebalancing
+        for partition in list(self._positions):
+            self._forget(partition)
+            self._apply(partition)
+        return Delivery(assigned=held, revoked=revoked)
+
+    async def _behind(self) -> bool:
+        """Ask whether there is something to wait for. Raises LogTruncatedError for a position outside of the log."""
+        wanted = {place: at for place, at in self._positions.items() if not self._fetched.get(place)}
+        if not wanted:
+            return False
+        ends, starts = await asyncio.gather(self._admin.ends(wanted), self._admin.starts(wanted))
+        behind = False
+        for partition, position in wanted.items():
+            if not starts[partition] <= position <= ends[partition]:
+                if self._positions.get(partition) == position:
+                    raise outside(partition, position, starts[partition], ends[partition])
+            elif await self._position(partition, position) < ends[partition]:
+                behind = True
+            else:
+                self._unsure.discard(partition)
+        return behind
+
+    async def _position(self, partition: TopicPartition, position: int) -> int:
+        """Return where the client stands, which passes over what compaction has left empty."""
+        if self._kafka is None or self._place(partition) not in self._kafka.assignment():
+            return position
+        at: int = await self._kafka.position(self._place(partition))
+        return max(position, at)
+
+    # Fetching.
+
+    async def _fetch(self, left_s: float) -> None:
+        """Let the client fetch for what has nothing left, until something happens."""
+        self._wake.clear()
+        waking = asyncio.ensure_future(self._wake.wait())
+        waits: set[asyncio.Future[Any]] = {waking}
+        partitions = [each for each in self._positions if not self._fetched.get(each)]
+        if partitions and self._kafka is not None and not self._rebalancing:
+            asked = {self._place(each): (each, self._sought.get(each, 0)) for each in partitions}
+            wait_ms = max(1, int(left_s * 1000))
+            getting = asyncio.ensure_future(
+                self._kafka.getmany(*asked, timeout_ms=wait_ms, max_records=FETCH_RECORDS_MAX)
+            )
+            # a callback, because what the client has given must be kept even if this read is cancelled meanwhile
+            getting.add_done_callback(lambda done: self._arrived(done, asked))
+            waits.add(getting)
+        try:
+            await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    def _arrived(self, done: "asyncio.Future[Any]", asked: Mapping[Place, tuple[TopicPartition, int]]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self._failed(error)
+            return
+        for place, records in done.result().items():
+            partition, sought = asked[place]
+            if partition in self._positions and self._sought.get(partition, 0) == sought:
+                self._fetched.setdefault(partition, deque()).extend(records)
+                self._unsure.discard(partition)
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, OffsetOutOfRangeError | NoOffsetForPartitionError):
+            # the reading task asks the broker for its bounds, and says which partition it is
+            self._doubted = True
+            for partition in self._positions:
+                self._apply(partition)
+            return
+        if self._closed is None and self._opening.done():
+            self._failure = error if isinstance(error, Exception) else UnavailableError(repr(error))
+            self._opening = asyncio.get_running_loop().create_task(self._reopen())
+
+    # The client.
+
+    async def _open(self) -> None:
+        while True:
+            kafka = new_consumer(self._address, self._group)
+            try:
+                await kafka.start()
+                break
+            except Exception as error:  # noqa: BLE001  whatever it was is told to who reads, and tried again
+                self._failure = error
+                self._wake.set()
+                await stop_consumer(kafka, 0.0)
+                await asyncio.sleep(RESTART_S)
+            except BaseException:
+                await stop_consumer(kafka, 0.0)
+                raise
+        self._kafka = kafka
+        if self._group is None:
+            kafka.assign([self._place(each) for each in self._partitions])
+            for partition in self._partitions:
+                self._apply(partition)
+        else:
+            names = dict.fromkeys(self._address.prefix + topic for topic, _ in self._partitions)
+            kafka.subscribe(list(names), listener=self)
+        self._wake.set()
+
+    async def _reopen(self) -> None:
+        """Begin anew with another client after one that has failed."""
+        kafka, self._kafka = self._kafka, None
+        if self._group is not None:
+            await self.on_partitions_revoked(())
+        if kafka is not None:
+            await stop_consumer(kafka, STOP_S)
+        await self._open()
+
+    def _apply(self, partition: TopicPartition) -> None:
+        """Bring the client's position of a partition in line with ours: here, or paused."""
+        place = self._place(partition)
+        if self._kafka is None or place not in self._kafka.assignment():
+            return
+        position = self._positions.get(partition)
+        # a partition without a position would have the client look for one
+        self._kafka.seek(place, 0 if position is None else position)
+        if position is None:
+            self._kafka.pause(place)
+        else:
+            self._kafka.resume(place)
+
+    def _forget(self, partition: TopicPartition) -> None:
+        self._positions.pop(partition, None)
+        self._fetched.pop(partition, None)
+        self._unsure.discard(partition)
+        self._sought[partition] = self._sought.get(partition, 0) + 1
+
+    def _place(self, partition: TopicPartition) -> Place:
+        return Place(self._address.prefix + partition[0], partition[1])
+
+
+def _fetched(partition: TopicPartition, record: Any) -> Fetched:
+    return Fetched(
+        topic=partition[0],
+        partition=partition[1],
+        offset=record.offset,
+        key="" if record.key is None else record.key.decode(errors="replace"),
+        value=record.value,
+        ts=record.timestamp,
+        headers=tuple((name, value or b"") for name, value in record.headers),
+    )
