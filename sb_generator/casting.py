@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from sb_core.messages import Competition, Competitor, Player, Side
 from sb_generator.chance import Chance
-from sb_generator.life import PROVIDER, Fate, Plan
 from sb_generator.names import LEAGUES, MEN, WOMEN, League
+
+PROVIDER: Final = "sim"
+"""Of all simulated events, competitions and people."""
+
+Fate: TypeAlias = Literal["played", "delayed", "postponed", "abandoned"]
 
 FATES: Final[tuple[tuple[Fate, float], ...]] = (
     ("played", 0.925),
@@ -20,6 +26,18 @@ T = TypeVar("T")
 DELAY_MS: Final = (600_000, 2_400_000)
 KICK_OFF_RASTER_MS: Final = 60_000
 DRAWS_MAX: Final = 12
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What an event is, before anything of it has happened. Times in ms since 1970."""
+
+    event: str
+    kick_off: int
+    name: str
+    competition: Competition
+    competitors: tuple[Competitor, ...]
+    fate: Fate = "played"
+    delay_ms: int = 0
 
 
 def plan(

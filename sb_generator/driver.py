@@ -4,21 +4,23 @@ The rule: what waits is bounded; when it is full the world stands still, and wha
 far as it is prices only, not at all. What could not be delivered is followed by a recovery.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import anyio
 from msgspec import structs
 
+from sb_core.errors import DependencyError
 from sb_core.messages import AnyMessage, EventStatus, Fixture
 from sb_core.ports import Clock
 from sb_core.telemetry import Telemetry
 from sb_generator import encode
+from sb_generator.casting import PROVIDER
 from sb_generator.chance import Chance
 from sb_generator.control import Command, Controls, Patch, commanded, patched
 from sb_generator.delivery import Answer, Send, deliver
 from sb_generator.faults import Faults, PlainDamage
-from sb_generator.life import LIVE, PROVIDER
+from sb_generator.life import LIVE
 from sb_generator.schedule import SCENARIOS, Planned, Queue, silent
 from sb_generator.world import World, phases
 
@@ -29,6 +31,7 @@ SILENT_MS: Final = 15_000
 """After a pause that its receivers may have taken for an outage, everything is said again."""
 FEED: Final = "canonical"
 """The provider that the simulator's format is posted as; its events' provider is PROVIDER."""
+RECOVERY_DELAY_MS: Final = 2_000
 _DAMAGE: Final = PlainDamage()
 
 
@@ -47,9 +50,13 @@ class Driver:
         self._faults: Faults[bytes] = Faults(controls.faults, Chance("faults"))
         self._begun_ms = 0
         self._stood_ms = 0
+        self._from_ms = 0
+        """Since when the world runs without a break: nothing was planned to go before."""
         self._recoveries = 0
+        self._recovery: tuple[int, str] | None = None
         self._sending = False
         self._lost = False
+        self._trouble: str | None = None
         self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed", "discarded"), 0)
         self._refused: dict[str, int] = {}
         self._made = telemetry.counter("messages_made_total", "Messages that the world said.")
@@ -110,6 +117,11 @@ class Driver:
         self.controls = commanded(self.controls, "stop")
         self._put(self._faults.flush())
 
+    async def ping(self) -> None:
+        """Raise DependencyError while ingest doesn't take what is sent."""
+        if self._trouble is not None:
+            raise DependencyError(self._trouble)
+
     async def drained(self) -> None:
         """Wait until everything that waits is sent."""
         while len(self._queue) or self._sending:
@@ -147,26 +159,34 @@ class Driver:
         stood_ms = now_ms - self._stood_ms
         if stood_ms > STALL_MS_MAX:
             world.resume(now_ms)
+            self._from_ms = now_ms
         said = world.step(now_ms)
         quiet = frozenset({LIVE}) if silent(scenario, elapsed_s) else frozenset[str]()
         back = world.silent - quiet
         world.silent = quiet
         self.say(each for each in said if each.producer not in quiet)
         if stood_ms > SILENT_MS or back or self._lost:
-            self._recover(world, now_ms)
+            self._interrupted(world, now_ms)
+        if self._recovery is not None and now_ms >= self._recovery[0]:
+            self.say(world.recover(now_ms, self._recovery[1]))
+            self._recovery = None
         self._stood_ms = now_ms
 
     def _begin(self, now_ms: int) -> World:
-        self._begun_ms = self._stood_ms = now_ms
+        self._begun_ms = self._stood_ms = self._from_ms = now_ms
+        self._recovery = None
         world = self._world = World(self.controls.seed, now_ms, self.controls.rate)
         self._begun.set()
         self._telemetry.info("world", seed=world.seed, run=world.run)
         return world
 
-    def _recover(self, world: World, now_ms: int) -> None:
+    def _interrupted(self, world: World, now_ms: int) -> None:
+        """Announce a recovery. It comes a little later, as one that was asked for does: receivers note the outage first."""
         self._lost = False
         self._recoveries += 1
-        self.say(world.recover(now_ms, f"{world.run}-r{self._recoveries}"))
+        request = f"{world.run}-r{self._recoveries}"
+        self.say(world.interrupted(now_ms, request))
+        self._recovery = now_ms + RECOVERY_DELAY_MS, request
 
     def end_events(self, events: Iterable[tuple[str, str, EventStatus]]) -> None:
         """Tell the end of simulated events that aren't this run's: (event, sport, status)."""
@@ -180,7 +200,7 @@ class Driver:
 
     def say(self, messages: Iterable[AnyMessage]) -> None:
         """Queue messages, with faults."""
-        planned = encode.planned(messages)
+        planned = encode.planned(messages, self._from_ms)
         self._counts["made"] += len(planned)
         self._made.inc(len(planned))
         if not self.controls.faults:
@@ -204,6 +224,12 @@ class Driver:
 
     async def send(self, send: Send) -> None:
         """Send what waits, in order, one request at a time, for ever."""
+
+        async def noted(provider: str, body: bytes, content_type: str, query: Mapping[str, str], /) -> Answer:
+            answer = await send(provider, body, content_type, query)
+            self._trouble = None if answer.is_judged else f"{answer.status} {answer.code} {answer.detail}"
+            return answer
+
         while True:
             if not len(self._queue):
                 self._wake = anyio.Event()
@@ -211,7 +237,7 @@ class Driver:
             batch = self._queue.take()
             self._sending = True
             try:
-                await self._deliver(send, batch)
+                await self._deliver(noted, batch)
             finally:
                 self._sending = False
             if not len(self._queue):

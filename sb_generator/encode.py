@@ -9,9 +9,9 @@ from sb_generator.schedule import Planned
 CONTENT_TYPE: Final = "application/x-ndjson"
 
 
-def planned(messages: Iterable[AnyMessage]) -> list[Planned]:
-    """Encode messages with the times at which they are planned to go, their `ts`."""
-    return [Planned(encode(each), each.ts) for each in messages]
+def planned(messages: Iterable[AnyMessage], from_ms: int) -> list[Planned]:
+    """Encode messages with the times at which they are planned to go: their `ts`, but not before `from_ms`."""
+    return [Planned(encode(each), max(each.ts, from_ms)) for each in messages]
 
 
 def joined(batch: Iterable[Planned]) -> bytes:

@@ -18,8 +18,6 @@ from sb_core.messages import (
     AnyMessage,
     BetStop,
     Cancel,
-    Competition,
-    Competitor,
     EventStatus,
     Fixture,
     MarketOdds,
@@ -30,12 +28,12 @@ from sb_core.messages import (
     Settlement,
     SettlementRollback,
 )
+from sb_generator.casting import PROVIDER, Plan
 from sb_generator.chance import Chance
 from sb_generator.scene import Moment, Play, Sheet, Strengths
 from sb_generator.settle import View
 from sb_generator.shelf import Shelf
 
-PROVIDER: Final = "sim"
 PRE_MATCH: Final = "3"
 LIVE: Final = "1"
 ALL: Final = ("all",)
@@ -46,7 +44,6 @@ SETTLE_DELAY_S: Final = 3.0
 DRIFT_PULL: Final = 0.02
 """How much of its deviation a drifting strength loses at each step."""
 
-Fate: TypeAlias = Literal["played", "delayed", "postponed", "abandoned"]
 Step: TypeAlias = Literal[
     "announce",
     "join",
@@ -71,18 +68,6 @@ class Due(Struct, frozen=True):
     ms: int
     step: Step
     number: int = 0
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """What an event is, before anything of it has happened. Times in ms since 1970."""
-
-    event: str
-    kick_off: int
-    name: str
-    competition: Competition
-    competitors: tuple[Competitor, ...]
-    fate: Fate = "played"
-    delay_ms: int = 0
 
 
 class Life:

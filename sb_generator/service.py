@@ -33,6 +33,7 @@ class GeneratorService:
         self.ops = Ops(NAME, context.telemetry, context.clock)
         wanted = controls or Controls(state="running" if started else "stopped")
         self.driver = Driver(wanted, context.clock, context.telemetry)
+        self.ops.check("ingest", self.driver.ping)
 
     def __repr__(self) -> str:
         return f"<GeneratorService {self.driver!r}>"

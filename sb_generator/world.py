@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from sb_core.messages import Alive, AnyMessage, SnapshotComplete
 from sb_generator import casting
+from sb_generator.casting import PROVIDER
 from sb_generator.chance import Chance
-from sb_generator.life import LIVE, PRE_MATCH, PROVIDER, Due, Life
+from sb_generator.life import LIVE, PRE_MATCH, Due, Life
 from sb_generator.playbill import PLAYS, SHARES
 
 ALIVE_EVERY_MS: Final = 10_000
@@ -240,16 +241,18 @@ class World:
         self._alive_ms = max(self._alive_ms, now_ms + 1)
         self.now_ms = max(self.now_ms, now_ms)
 
-    def recover(self, now_ms: int, request: str) -> list[AnyMessage]:
-        """Say that the producers were away, then everything that stands, then that this was all."""
-        said: list[AnyMessage] = [
+    def interrupted(self, now_ms: int, request: str) -> list[AnyMessage]:
+        """Say that the producers were away and that a recovery follows."""
+        return [
             Alive(ts=now_ms, provider=PROVIDER, producer=each, subscribed=False, request=request) for each in _PRODUCERS
         ]
+
+    def recover(self, now_ms: int, request: str) -> list[AnyMessage]:
+        """Say everything that stands, then that this was all."""
+        said: list[AnyMessage] = []
         for life in self._lives.values():
-            said += life.snapshot(now_ms + 1, request)
-        said += [
-            SnapshotComplete(ts=now_ms + 1, provider=PROVIDER, producer=each, request=request) for each in _PRODUCERS
-        ]
+            said += life.snapshot(now_ms, request)
+        said += [SnapshotComplete(ts=now_ms, provider=PROVIDER, producer=each, request=request) for each in _PRODUCERS]
         return said
 
 

@@ -131,7 +131,7 @@ def test_what_could_not_be_delivered_is_followed_by_a_recovery(monkeypatch):
         made.answer = refuse
         await anyio.sleep(1)
         made.answer = accept
-        await anyio.sleep(3)
+        await anyio.sleep(5)
 
     made, sent = driven(script)
     assert made.state()["failed"] > 10
@@ -158,7 +158,7 @@ def test_the_queue_is_bounded_and_the_world_waits_for_it(monkeypatch):
         assert made.state()["waiting"] == 0
 
     made, sent = driven(script)
-    assert made.state()["late_ms_max"] > 60_000
+    assert made.state()["late_ms_max"] > 60_000  # the first request of the queue waited
     # the prices of the time between were never made
     assert len(sent) < 6_000
     assert len({messages.encode(each) for _, each in sent}) == len(sent)
@@ -284,6 +284,23 @@ def test_first_odds_come_within_a_second(run):
                 return trio.current_time() - begun
 
     assert run(main) < 2.0
+
+
+def test_without_ingest_it_is_degraded_and_stops_in_time(run):
+    async def main():
+        async with generator("http://127.0.0.1:9") as client:
+            health = {}
+            while health.get("status") != "degraded":
+                await anyio.sleep(0.05)
+                health = (await client.get("/health")).json()
+            ready = (await client.get("/ready")).status_code
+            begun = trio.current_time()
+        return health, ready, trio.current_time() - begun
+
+    health, ready, stopping = run(main)
+    assert "no_answer" in health["checks"]["ingest"]["detail"]
+    assert ready == 200
+    assert stopping < 4
 
 
 PATCHES = [

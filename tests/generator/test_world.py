@@ -208,7 +208,7 @@ def test_a_recovery_says_everything_that_stands():
     world = World(8, ORIGIN, 20.0)
     world.step(ORIGIN + 60_000)
     census = world.census()
-    said = world.recover(ORIGIN + 60_000, "r1")
+    said = world.interrupted(ORIGIN + 60_000, "r1") + world.recover(ORIGIN + 60_000, "r1")
     assert [type(each) for each in said[:2]] == [Alive, Alive]
     assert [each.subscribed for each in said[:2]] == [False, False]
     assert [type(each) for each in said[-2:]] == [SnapshotComplete, SnapshotComplete]
