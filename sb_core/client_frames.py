@@ -195,7 +195,8 @@ class Followed:
         if isinstance(said, Subscribed):
             self.stale, self.mending = set(), False
             if not said.recovered:
-                self.events = {}
+                # a cursor says what is known here; cut off before the next one, nothing would be
+                self.events, self.cursor, self.synced = {}, None, False
         elif isinstance(said, Snapshot):
             self.events[said.event.event] = said.event
         elif isinstance(said, Synced):
