@@ -37,14 +37,14 @@ FINISHED: Final = frozenset({"abandoned", "ended", "closed", "cancelled"})
 """Event statuses in which no market is open."""
 
 
-class Player(Struct, frozen=True, kw_only=True):
+class Player(Struct, frozen=True, kw_only=True, gc=False):
     """A member of a competitor."""
 
     id: str
     name: str | None = None
 
 
-class Competitor(Struct, frozen=True, kw_only=True):
+class Competitor(Struct, frozen=True, kw_only=True, gc=False):
     """A team, a player or a doubles pair that takes part in an event."""
 
     id: str
@@ -53,7 +53,7 @@ class Competitor(Struct, frozen=True, kw_only=True):
     players: tuple[Player, ...] = ()
 
 
-class Competition(Struct, frozen=True, kw_only=True):
+class Competition(Struct, frozen=True, kw_only=True, gc=False):
     """A league or tournament; category is its country or tour."""
 
     id: str
@@ -61,7 +61,7 @@ class Competition(Struct, frozen=True, kw_only=True):
     category: str | None = None
 
 
-class Clock(Struct, frozen=True, kw_only=True):
+class Clock(Struct, frozen=True, kw_only=True, gc=False):
     """A match clock in seconds."""
 
     elapsed_s: int | None = None
@@ -69,7 +69,7 @@ class Clock(Struct, frozen=True, kw_only=True):
     stopped: bool | None = None
 
 
-class PeriodScore(Struct, frozen=True, kw_only=True):
+class PeriodScore(Struct, frozen=True, kw_only=True, gc=False):
     """The score within one period; `type` is the sport's word for it (half, quarter, set, period, overtime, penalties)."""
 
     number: int
@@ -78,7 +78,7 @@ class PeriodScore(Struct, frozen=True, kw_only=True):
     away: int | None = None
 
 
-class Score(Struct, frozen=True, kw_only=True):
+class Score(Struct, frozen=True, kw_only=True, gc=False):
     """A whole score: goals, points or sets, the period it stands in, and what else the sport counts (`details`)."""
 
     home: int | None = None
@@ -89,7 +89,7 @@ class Score(Struct, frozen=True, kw_only=True):
     details: Info = {}
 
 
-class OutcomeOdds(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutcomeOdds(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an odds message says of one outcome."""
 
     id: str
@@ -103,7 +103,7 @@ class OutcomeOdds(Struct, frozen=True, kw_only=True, omit_defaults=True):
     info: Info | UnsetType = UNSET
 
 
-class MarketOdds(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MarketOdds(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What an odds message says of one market; with `complete` the outcomes named are all there are."""
 
     market: str
@@ -117,7 +117,7 @@ class MarketOdds(Struct, frozen=True, kw_only=True, omit_defaults=True):
     info: Info | UnsetType = UNSET
 
 
-class MarketRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MarketRef(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Names a market of the message's event."""
 
     market: str
@@ -127,7 +127,7 @@ class MarketRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: tuple[str, ...] | UnsetType | None = UNSET
 
 
-class OutcomeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutcomeResult(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How one outcome ended; `dead_heat` is a factor as a decimal string."""
 
     id: str
@@ -137,7 +137,7 @@ class OutcomeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | UnsetType | None = UNSET
 
 
-class MarketResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MarketResult(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How one market ended."""
 
     market: str
@@ -148,7 +148,7 @@ class MarketResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcomes: tuple[OutcomeResult, ...] = ()
 
 
-class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     """What all canonical messages share.
 
     `seq` orders beside `ts` where the provider's module says so. `request` marks what a recovery sent.

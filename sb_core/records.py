@@ -12,7 +12,7 @@ TopicPartition: TypeAlias = tuple[str, int]
 Header: TypeAlias = tuple[str, bytes]
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """What is appended. `partition` None means: by the key, as Kafka's default partitioner does. `ts` in ms."""
 
     topic: str
@@ -23,7 +23,7 @@ class Record(Struct, frozen=True):
     headers: tuple[Header, ...] = ()
 
 
-class Fetched(Struct, frozen=True):
+class Fetched(Struct, frozen=True, gc=False):
     """What is read back."""
 
     topic: str
@@ -81,7 +81,7 @@ class ShownEvent(Struct, frozen=True):
     markets: tuple[bytes, ...]
 
 
-class EventRow(Struct, frozen=True):
+class EventRow(Struct, frozen=True, gc=False):
     """A row of `events`. `search` is the folded text of names; `shown` and `state` are JSON."""
 
     event: str
@@ -101,7 +101,7 @@ class EventRow(Struct, frozen=True):
     state: bytes
 
 
-class MarketRow(Struct, frozen=True):
+class MarketRow(Struct, frozen=True, gc=False):
     """A row of `markets`; `shown` and `state` are JSON."""
 
     event: str
@@ -115,7 +115,7 @@ class MarketRow(Struct, frozen=True):
     state: bytes
 
 
-class OutcomeRow(Struct, frozen=True):
+class OutcomeRow(Struct, frozen=True, gc=False):
     """A row of `outcomes`, for people and reports; odds in ten-thousandths."""
 
     event: str
@@ -128,7 +128,7 @@ class OutcomeRow(Struct, frozen=True):
     result: str | None
 
 
-class ChangeRow(Struct, frozen=True):
+class ChangeRow(Struct, frozen=True, gc=False):
     """An entry of the change log, which is the outbox too; `update` is the whole record for the updates topic."""
 
     topic: str
@@ -143,7 +143,7 @@ class ChangeRow(Struct, frozen=True):
     update: bytes
 
 
-class ParticipantRow(Struct, frozen=True):
+class ParticipantRow(Struct, frozen=True, gc=False):
     """A competitor or player, guarded by (ts, event): an older row never replaces a newer one."""
 
     id: str
@@ -154,7 +154,7 @@ class ParticipantRow(Struct, frozen=True):
     event: str
 
 
-class CompetitionRow(Struct, frozen=True):
+class CompetitionRow(Struct, frozen=True, gc=False):
     """A competition, guarded like participants."""
 
     id: str
@@ -213,7 +213,7 @@ class NamedQuery(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
-class CacheEntry(Struct, frozen=True):
+class CacheEntry(Struct, frozen=True, gc=False):
     """A whole shown event for the cache; stored only if (lineage, rev) is above what is there."""
 
     event: str

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from sb_core.messages import Competition, Competitor, EventStatus, Info, MarketStatus, ProducerState, Result, Score
 
 
-class Outcome(Struct, kw_only=True):
+class Outcome(Struct, kw_only=True, gc=False):
     """One outcome of a market as shown; `odds` stay while the market is closed."""
 
     id: str
@@ -29,7 +29,7 @@ class Outcome(Struct, kw_only=True):
     info: Info = {}
 
 
-class CancelWindow(Struct, kw_only=True, frozen=True):
+class CancelWindow(Struct, kw_only=True, frozen=True, gc=False):
     """A cancel with an end: bets placed within [from, to) are void."""
 
     from_: int | None = msgspec.field(default=None, name="from")
@@ -38,7 +38,7 @@ class CancelWindow(Struct, kw_only=True, frozen=True):
     ts: int = 0
 
 
-class Market(Struct, kw_only=True):
+class Market(Struct, kw_only=True, gc=False):
     """One market as shown."""
 
     market: str
@@ -57,7 +57,7 @@ class Market(Struct, kw_only=True):
     outcomes: list[Outcome] = []
 
 
-class EventProducer(Struct, kw_only=True, frozen=True):
+class EventProducer(Struct, kw_only=True, frozen=True, gc=False):
     """A producer that an event has had something from."""
 
     producer: str
@@ -66,7 +66,7 @@ class EventProducer(Struct, kw_only=True, frozen=True):
     reason: str | None = None
 
 
-class ShownHold(Struct, kw_only=True, frozen=True):
+class ShownHold(Struct, kw_only=True, frozen=True, gc=False):
     """An operator's hold that stands; market and line are null for the whole event."""
 
     market: str | None = None
@@ -105,14 +105,14 @@ class Event(Header, kw_only=True):
     markets: list[Market] = []
 
 
-class MarketKey(Struct, kw_only=True, frozen=True):
+class MarketKey(Struct, kw_only=True, frozen=True, gc=False):
     """Names a market of an event."""
 
     market: str
     line: str
 
 
-class StatusChange(Struct, kw_only=True, frozen=True):
+class StatusChange(Struct, kw_only=True, frozen=True, gc=False):
     """A market of which only the status moved."""
 
     market: str

@@ -63,7 +63,7 @@ def apply(fold: Fold, message: m.AnyMessage, at: int, rules: Rules) -> Applied:
         raise ContractError(f"no rule for messages of type {m.type_of(message)}")
     draft = Draft(fold, message, rules)
     handler(draft, message)
-    if not isinstance(message, m.Hold | m.Release) and any(verdict is None for verdict in draft.verdicts):
+    if not isinstance(message, m.Hold | m.Release) and None in draft.verdicts:
         draft.listed()
     draft.show()
     outcome = draft.outcome
@@ -94,6 +94,8 @@ def apply_producer(fold: Fold, record: m.Producer, at: int, rules: Rules) -> App
 def _finish(draft: Draft, outcome: Outcome, ids: tuple[str, ...], message: m.Message, at: int) -> Applied:
     before = draft.before
     markets = {**before.markets, **draft.changed} if draft.changed else before.markets
+    if draft.created_markets:
+        markets = {key: markets[key] for key in sorted(markets)}
     touched = frozenset(draft.changed)
     fixture_applied = isinstance(message, m.Fixture) and bool(draft.fields & {"competition", "competitors"})
     if outcome == "unchanged":
@@ -109,7 +111,9 @@ def _finish(draft: Draft, outcome: Outcome, ids: tuple[str, ...], message: m.Mes
         draft.content |= draft.moved
         for key in draft.content:
             draft.changed[key].ts = message.ts
-    rendered = {key: value for key, value in before.rendered.items() if key not in touched}
+    rendered = before.rendered.copy()
+    for key in touched:
+        rendered.pop(key, None)
     changes = _changes(draft, rendered)
     digest = _digest(before.digest, draft)
     fold = Fold(head=head, markets=markets, ids=ids, digest=digest, rendered=rendered)
@@ -310,24 +314,23 @@ _FRESH: Final = OutcomeState(id="")
 
 def _outcome(known: OutcomeState | None, given: m.OutcomeOdds) -> OutcomeState:
     old = known or _FRESH
-    active = old.active if isinstance(given.active, UnsetType) else given.active
-    if known is not None and not known.listed and isinstance(given.active, UnsetType):
-        active = True
-    price = old.odds
-    if given.odds is None:
-        price = None
-    elif not isinstance(given.odds, UnsetType):
-        price = odds.parse(given.odds) if active else _inactive_price(given.odds)
+    active = given.active
+    if active is UNSET:
+        active = old.active or not old.listed
+    said = given.odds
+    price = old.odds if said is UNSET else None
+    if isinstance(said, str):
+        price = odds.parse(said) if active else _inactive_price(said)
     return OutcomeState(
         id=given.id,
-        source=old.source if isinstance(given.source, UnsetType) else given.source,
-        name=old.name if isinstance(given.name, UnsetType) else given.name,
-        participant=old.participant if isinstance(given.participant, UnsetType) else given.participant,
+        source=old.source if given.source is UNSET else given.source,
+        name=old.name if given.name is UNSET else given.name,
+        participant=old.participant if given.participant is UNSET else given.participant,
         odds=price,
         active=active,
-        probability=old.probability if isinstance(given.probability, UnsetType) else given.probability,
-        size=old.size if isinstance(given.size, UnsetType) else given.size,
-        info=old.info if isinstance(given.info, UnsetType) else given.info,
+        probability=old.probability if given.probability is UNSET else given.probability,
+        size=old.size if given.size is UNSET else given.size,
+        info=old.info if given.info is UNSET else given.info,
     )
 
 

@@ -3,7 +3,7 @@
 The rule: what is shown is a function of state alone; a market's JSON is made once and used in row, log and snapshot.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -57,10 +57,9 @@ def margin(market: MarketState, kind: MarketType | None) -> int | None:
         prices = [outcome.odds for outcome in market.outcomes if outcome.listed]
     else:
         return None
-    known = [price for price in prices if price is not None]
-    if not known or len(known) != len(prices):
+    if not prices or None in prices:
         return None
-    return odds.overround(known)
+    return odds.overround(cast(list[int], prices))
 
 
 def _outcome(state: OutcomeState, market: MarketState, overround: int | None) -> Outcome:
@@ -156,10 +155,10 @@ def rendered(fold: Fold, kinds: Any) -> list[bytes]:
     """Return the JSON of all markets in order, rendering those whose cache is empty. `kinds` is the sport's catalogue."""
     out = []
     cache = fold.rendered
-    for key in sorted(fold.markets):
+    for key, state in fold.markets.items():
         got = cache.get(key)
         if got is None:
-            got = cache[key] = market(fold.markets[key], kinds.get(key[0]))
+            got = cache[key] = market(state, kinds.get(key[0]))
         out.append(got)
     return out
 

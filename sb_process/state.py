@@ -3,6 +3,7 @@
 The rule: every state is a value. Machines copy what they change, so a batch that fails leaves memory as it was; what is
 stored here is all that the fold needs, so memory can always be thrown away.
 Odds are integers of ten-thousandths. A producer is named `<provider>:<producer>`.
+Values have no cycles, and there are millions of them in memory: the garbage collector need not look at them (`gc`).
 """
 
 from typing import Final, Literal, TypeAlias
@@ -43,7 +44,7 @@ WINDOWS_MAX: Final = 256
 """How many windows of cancels and their rollbacks a market remembers, by producer."""
 
 
-class Standing(Struct, frozen=True, array_like=True):
+class Standing(Struct, frozen=True, array_like=True, gc=False):
     """What stands in a lane for one producer: its version and the ids of the messages that came with it."""
 
     version: Version
@@ -54,7 +55,7 @@ Lane: TypeAlias = dict[str, Standing]
 """Producer (with a prefix where a lane has parts) to what stands for it."""
 
 
-class OutcomeState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutcomeState(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One outcome; `listed` is false once the provider withdrew it from a complete list."""
 
     id: str
@@ -69,7 +70,7 @@ class OutcomeState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     listed: bool = True
 
 
-class Settled(Struct, frozen=True):
+class Settled(Struct, frozen=True, gc=False):
     """A settlement that stands: outcome id to (result, dead heat factor)."""
 
     certainty: str
@@ -78,7 +79,7 @@ class Settled(Struct, frozen=True):
     results: dict[str, tuple[Result, str | None]]
 
 
-class MarketState(Struct, kw_only=True, omit_defaults=True):
+class MarketState(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One market. `status` is what the odds lane says; `shown` and `open` are what readers see of it all.
 
     `voids` are the cancels without an end that stand, `rollbacks` the floors that rollbacks left, by producer.
@@ -111,14 +112,14 @@ class MarketState(Struct, kw_only=True, omit_defaults=True):
         return self.market, self.line
 
 
-class Floor(Struct, frozen=True, array_like=True):
+class Floor(Struct, frozen=True, array_like=True, gc=False):
     """A bet stop: odds of its producer that are not strictly newer show `status`."""
 
     version: Version
     status: StopStatus
 
 
-class Floors(Struct, kw_only=True, omit_defaults=True):
+class Floors(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One producer's stops on an event: on everything, on groups, on single markets (`market|line`)."""
 
     everything: Floor | None = None
@@ -126,14 +127,14 @@ class Floors(Struct, kw_only=True, omit_defaults=True):
     markets: dict[str, Floor] = {}
 
 
-class HoldState(Struct, frozen=True, omit_defaults=True):
+class HoldState(Struct, frozen=True, omit_defaults=True, gc=False):
     """The lane of what operators hold on one target, and the hold that stands."""
 
     lane: Lane
     hold: ShownHold | None = None
 
 
-class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A producer as an event lists it."""
 
     key: str
@@ -142,7 +143,7 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
 
 
-class EventState(Struct, kw_only=True, omit_defaults=True):
+class EventState(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One event without its markets."""
 
     event: str
@@ -170,7 +171,10 @@ class EventState(Struct, kw_only=True, omit_defaults=True):
 
 
 class Fold(Struct, kw_only=True):
-    """An event, its markets, its last ids and the digest of all it went through; `rendered` is a cache of shown JSON."""
+    """An event, its markets in order, its last ids and the digest of all it went through.
+
+    `rendered` is a cache of the markets' shown JSON.
+    """
 
     head: EventState
     markets: dict[MarketId, MarketState] = {}
@@ -179,7 +183,7 @@ class Fold(Struct, kw_only=True):
     rendered: dict[MarketId, bytes] = {}
 
 
-class Outage(Struct, frozen=True, array_like=True):
+class Outage(Struct, frozen=True, array_like=True, gc=False):
     """One outage: its generation, since when in the source's clock, and the recovery requests that answer it."""
 
     gen: int
@@ -187,7 +191,7 @@ class Outage(Struct, frozen=True, array_like=True):
     requests: tuple[str, ...] = ()
 
 
-class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A producer as a partition's records tell of it."""
 
     state: ProducerState = "unknown"
@@ -201,14 +205,14 @@ class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last records seen of it, so that one appended twice counts once."""
 
 
-class PartitionState(Struct, kw_only=True, omit_defaults=True):
+class PartitionState(Struct, kw_only=True, omit_defaults=True, gc=False):
     """What the fold knows of a partition beside its events; stored with the position."""
 
     producers: dict[str, ProducerView] = {}
     tick: int = 0
 
 
-class StoredHead(Struct, kw_only=True):
+class StoredHead(Struct, kw_only=True, gc=False):
     """What the `state` column of an event's row holds."""
 
     head: EventState
@@ -257,4 +261,5 @@ def load(stored_state: bytes, stored_markets: tuple[bytes, ...]) -> Fold:
     """Rebuild an event from what the store holds of it."""
     stored = head_decoder.decode(stored_state)
     markets = [market_decoder.decode(each) for each in stored_markets]
-    return Fold(head=stored.head, markets={m.key: m for m in markets}, ids=stored.ids, digest=stored.digest)
+    ordered = {m.key: m for m in sorted(markets, key=lambda m: m.key)}
+    return Fold(head=stored.head, markets=ordered, ids=stored.ids, digest=stored.digest)

@@ -46,7 +46,7 @@ def bet_stop(draft: Draft, message: BetStop) -> None:
             floors.groups = {**floors.groups, group: risen}
     if len(floors.groups) > GROUPS_MAX:
         raise FeedError("too_large", f"stops of more than {GROUPS_MAX} groups", event=draft.head.event)
-    if any(verdict is None for verdict in draft.verdicts):
+    if None in draft.verdicts:
         draft.head.stops = {**draft.head.stops, draft.producer: floors}
         draft.reshow = True
 
