@@ -1,0 +1,266 @@
+"""The store on MySQL or MariaDB: what the services call, on Trio's side of the bridge.
+
+The rules: one crossing per call; a read is cancelled with its caller; a transaction whose COMMIT was sent is waited for,
+so that a caller who goes leaves either all of it or nothing, and no doubt where there need be none. Everything has a
+deadline on the loop's side, which knows what it means; the bridge's own comes after it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.lowlevel
+from asyncmy.connection import Connection
+
+from sb_core.adapters import mysql_queries as queries
+from sb_core.adapters import mysql_writes as writes
+from sb_core.adapters.mysql_connect import (
+    STATEMENTS_CACHED_MAX,
+    TAKE_S,
+    MysqlAddress,
+    Pool,
+    error_code,
+    is_answer,
+    is_lost,
+    mapped_errors,
+    parse_address,
+    said,
+)
+from sb_core.adapters.mysql_schema import MIGRATE_S, migrate
+from sb_core.bridge import CANCEL_GRACE_S, Bridge, open_bridge
+from sb_core.errors import FencedError, UnavailableError, UnknownOutcomeError
+from sb_core.ports import Clock
+from sb_core.records import (
+    Batch,
+    ChangeRow,
+    CompetitionRow,
+    EventQuery,
+    NamedQuery,
+    ParticipantRow,
+    Position,
+    ShownEvent,
+    StoredEvent,
+    TopicPartition,
+)
+
+READERS_MAX: Final = 4
+"""Connections that read at the same time."""
+WRITERS_MAX: Final = 4
+"""Connections in transactions at the same time: as many partitions as commit at once."""
+READ_S: Final = 10.0
+STATEMENTS_S: Final = 10.0
+"""All of a transaction's statements together."""
+COMMIT_S: Final = CANCEL_GRACE_S - 1
+"""A COMMIT not answered by then has an unknown outcome; less than the bridge waits for a cancelled call."""
+SLACK_S: Final = 2.0
+_UNDONE: Final = frozenset({1205, 1213, 1290, 1792, 1836, 3100, 3101})
+"""A COMMIT that the server refuses so has left nothing behind; after any other failure only reading back can tell."""
+
+T = TypeVar("T")
+
+
+class MysqlStore:
+    """Store on MySQL or MariaDB; made by `open_mysql_store`."""
+
+    def __init__(self, address: MysqlAddress, clock: Clock, bridge: Bridge) -> None:
+        self.address = address
+        self._clock = clock
+        self._bridge = bridge
+        self._reading = Pool(address, READERS_MAX)
+        self._writing = Pool(address, WRITERS_MAX, statements_max=STATEMENTS_CACHED_MAX)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """Tell where it is."""
+        dropped = self._reading.dropped + self._writing.dropped
+        return f"<MysqlStore {self.address!r} dropped={dropped}{' CLOSED' if self._closed else ''}>"
+
+    async def migrate(self) -> int:
+        """Bring the schema up to date; return its version. Raises ContractError (newer), UnavailableError."""
+        return await self._bridge.call(
+            self._ask, "schema", self._writing, MIGRATE_S, migrate, (), deadline_s=TAKE_S + MIGRATE_S + SLACK_S
+        )
+
+    async def claim(self, partition: TopicPartition, owner: str) -> Position:
+        """Become the owner of a partition and return where it stands."""
+        return await self._write("claim", writes.claim, partition, owner)
+
+    async def load(self, events: Sequence[str]) -> Mapping[str, StoredEvent]:
+        """Return the fold's state of those events that are there."""
+        return await self._read("load", queries.load, events)
+
+    async def listing(self, partition: TopicPartition, producer: str) -> Sequence[str]:
+        """Return the events of a partition that list a producer, ordered by event."""
+        return await self._read("listing", queries.listing, partition, producer)
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch, all or nothing. Raises FencedError, UnavailableError or UnknownOutcomeError."""
+        await self._write("commit", writes.commit, batch)
+
+    async def outbox(self, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
+        """Return a partition's changes with start <= offset < end, ordered by offset and event."""
+        return await self._read("outbox", queries.outbox, partition, start, end)
+
+    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
+        """Return the partition's new cache generation. Raises FencedError."""
+        return await self._write("cache generation", writes.raise_cache_generation, partition, epoch, owner)
+
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
+        """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
+        return await self._write("lineage", writes.raise_lineage, partition, next_offset)
+
+    async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
+        """Return the positions of these topics, ordered by topic and partition."""
+        return await self._read("positions", queries.positions, topics)
+
+    async def account(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """Return the counts of these topics, added by name."""
+        return await self._read("account", queries.account, topics)
+
+    async def event(self, event: str) -> ShownEvent | None:
+        """Return a whole event as shown."""
+        return await self._read("event", queries.event, event)
+
+    async def events(self, query: EventQuery) -> Sequence[bytes]:
+        """Return headers (JSON) by start (unknown first), then event. `start_from` <= start < `start_to`."""
+        return await self._read("events", queries.events, query)
+
+    async def history(self, event: str, from_rev: int, limit: int) -> Sequence[ChangeRow]:
+        """Return an event's changes from `from_rev` on, ascending."""
+        return await self._read("history", queries.history, event, from_rev, limit)
+
+    async def changes(self, partition: TopicPartition, start: int, limit: int) -> Sequence[ChangeRow]:
+        """Return changes from offset `start` on: `limit`, and those that share the last one's offset."""
+        return await self._read("changes", queries.changes, partition, start, limit)
+
+    async def participants(self, query: NamedQuery) -> Sequence[ParticipantRow]:
+        """Return participants by id."""
+        return await self._read("participants", queries.participants, query)
+
+    async def participant(self, participant: str) -> ParticipantRow | None:
+        """Return one participant."""
+        return await self._read("participant", queries.participant, participant)
+
+    async def competitions(self, query: NamedQuery) -> Sequence[CompetitionRow]:
+        """Return competitions by id."""
+        return await self._read("competitions", queries.competitions, query)
+
+    async def prune(self, before_ms: int) -> int:
+        """Remove changes received before then that were sent; return how many rows went."""
+        total = 0
+        for partition in await self._read("prune", queries.partitions):
+            while pruned := await self._write("prune", writes.prune_changes, partition, before_ms):
+                total += pruned
+        return total
+
+    async def ping(self) -> None:
+        """Raise UnavailableError unless the database answers."""
+        await self._read("ping", queries.ping)
+
+    async def aclose(self) -> None:
+        """Close all connections; what is in use fails."""
+        if self._closed:
+            await anyio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            for pool in (self._reading, self._writing):
+                await self._bridge.call(pool.close, deadline_s=SLACK_S)
+
+    async def _read(self, what: str, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        self._check_open()
+        deadline_s = TAKE_S + READ_S + SLACK_S
+        return await self._bridge.call(self._ask, what, self._reading, READ_S, work, args, deadline_s=deadline_s)
+
+    async def _write(self, what: str, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        self._check_open()
+        deadline_s = TAKE_S + STATEMENTS_S + COMMIT_S + SLACK_S
+        return await self._bridge.call(self._transact, what, work, args, deadline_s=deadline_s)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+
+    # The loop's side.
+
+    async def _ask(
+        self, what: str, pool: Pool, within_s: float, work: Callable[..., Awaitable[T]], args: tuple[Any, ...]
+    ) -> T:
+        """Run statements that are no transaction."""
+        with mapped_errors(what):
+            connection = await pool.take()
+            clean = False
+            try:
+                async with asyncio.timeout(within_s):
+                    result = await work(connection.cursor(), *args)
+                clean = True
+            except Exception as error:
+                if is_lost(error):
+                    pool.forget_idle()
+                raise
+            finally:
+                pool.give_back(connection, clean=clean)
+            return result
+
+    async def _transact(self, what: str, work: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        """Run one transaction: all of it or nothing."""
+        pool = self._writing
+        with mapped_errors(what):
+            connection = await pool.take()
+            clean = False
+            try:
+                async with asyncio.timeout(STATEMENTS_S):
+                    await connection.begin()
+                    try:
+                        result = await work(connection.cursor(), *args)
+                    except Exception as error:
+                        # after a lock's timeout (1205) the server keeps the rest of the transaction: roll back always
+                        if isinstance(error, FencedError) or is_answer(error):
+                            await connection.rollback()
+                            clean = not is_lost(error)
+                        raise
+                await _commit(what, connection)
+                clean = True
+            except Exception as error:
+                if is_lost(error) or is_lost(error.__cause__ or error):
+                    pool.forget_idle()
+                raise
+            finally:
+                # a cancelled or timed out transaction ends with its connection: the server rolls it back
+                pool.give_back(connection, clean=clean)
+            return result
+
+
+async def _commit(what: str, connection: Connection) -> None:
+    """COMMIT, and learn its outcome even when cancelled meanwhile. Raises UnknownOutcomeError where it can't be told."""
+    job = asyncio.ensure_future(asyncio.wait_for(connection.commit(), COMMIT_S))
+    try:
+        await asyncio.wait({job})
+    except asyncio.CancelledError:
+        await asyncio.wait({job})  # bounded by its own deadline; a second cancellation leaves it, and the connection
+    try:
+        job.result()
+    except Exception as error:
+        if is_answer(error) and error_code(error) in _UNDONE:
+            raise
+        raise UnknownOutcomeError(f"{what}: {said(error)}") from error
+
+
+@asynccontextmanager
+async def open_mysql_store(url: str, clock: Clock, *, bridge: Bridge | None = None) -> AsyncIterator[MysqlStore]:
+    """Open the store at `mysql://user:password@host:port/database`, on this bridge or its own, and migrate it.
+
+    Raises ValueError for the URL, UnavailableError, ContractError (newer schema).
+    """
+    address = parse_address(url)
+    async with AsyncExitStack() as stack:
+        if bridge is None:
+            bridge = await stack.enter_async_context(open_bridge("mysql"))
+        store = MysqlStore(address, clock, bridge)
+        try:
+            await store.migrate()
+            yield store
+        finally:
+            await store.aclose()

@@ -1,0 +1,150 @@
+"""What is written to the MySQL store: each function is the inside of one transaction, on the bridge's loop.
+
+The rules: who writes a partition's rows passes its fence first, in the same transaction; older never replaces newer by
+a guard in the statement, for nothing is read and then written.
+"""
+
+from itertools import takewhile
+from typing import Any, Final
+
+from msgspec.structs import astuple
+
+from sb_core.adapters.mysql_bulk import Bulk, Row, replacing
+from sb_core.adapters.mysql_connect import QuietCursor
+from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
+from sb_core.errors import FencedError
+from sb_core.records import Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
+
+PRUNED_ROWS_MAX: Final = 1_000
+"""Rows that one transaction of `prune` looks at, so that commits don't wait for it."""
+
+_EVENT_COLUMNS: Final = EventRow.__struct_fields__
+_MARKET_COLUMNS: Final = MarketRow.__struct_fields__
+_CHANGE_COLUMNS: Final = ChangeRow.__struct_fields__
+_FENCE: Final = (
+    "UPDATE positions SET next_offset = %s, done_offset = %s, state = %s"
+    " WHERE topic = %s AND `partition` = %s AND epoch = %s AND owner = %s AND next_offset = %s"
+)
+_EVENTS: Final = Bulk("events", _EVENT_COLUMNS, 1, replacing(_EVENT_COLUMNS[1:]), (6, 7, 9))
+_MARKETS: Final = Bulk("markets", _MARKET_COLUMNS, 3, replacing(_MARKET_COLUMNS[3:]), (5,))
+_OUTCOMES: Final = Bulk(
+    "outcomes",
+    ("event", "market", "line", "outcome", "name", "odds", "active", "result"),
+    4,
+    replacing(("name", "odds", "active", "result")),
+    (4, 5, 7),
+)
+_CHANGES: Final = Bulk("changes", _CHANGE_COLUMNS, 4)
+_LISTINGS: Final = Bulk("listings", ("topic", "partition", "producer", "event"), 4, "event = VALUES(event)")
+_COUNTS: Final = Bulk("account", ("topic", "partition", "name", "count"), 3, "`count` = `count` + VALUES(`count`)")
+
+
+def _guarded(columns: tuple[str, ...]) -> str:
+    """Replace a row by one that is not older by (ts, event); these two last, for assignments see those before them."""
+    newer = "VALUES(ts) > ts OR (VALUES(ts) = ts AND VALUES(event) >= event)"
+    return ", ".join(
+        [f"{column} = IF({newer}, VALUES({column}), {column})" for column in (*columns, "event")]
+        + ["ts = GREATEST(ts, VALUES(ts))"]
+    )
+
+
+_PARTICIPANTS: Final = Bulk(
+    "participants",
+    ("id", "sport", "name", "search", "ts", "event"),
+    1,
+    _guarded(("sport", "name", "search")),
+    (2,),
+)
+_COMPETITIONS: Final = Bulk(
+    "competitions",
+    ("id", "sport", "name", "category", "search", "ts", "event"),
+    1,
+    _guarded(("sport", "name", "category", "search")),
+    (2, 3),
+)
+
+
+async def commit(cursor: QuietCursor, batch: Batch) -> None:
+    """Write a batch. Raises FencedError."""
+    place = batch.topic, batch.partition
+    fence = (*place, batch.epoch, batch.owner, batch.expected)
+    if await cursor.execute(_FENCE, (batch.next_offset, batch.done_offset, batch.state.decode(), *fence)) != 1:
+        raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
+    await _EVENTS.write(cursor, [_texts(row, 2) for row in batch.events])
+    await _MARKETS.write(cursor, [_texts(row, 2) for row in batch.markets])
+    await _OUTCOMES.write(cursor, [astuple(row) for row in batch.outcomes])
+    await _CHANGES.write(cursor, [_texts(row, 1) for row in batch.changes])
+    await _PARTICIPANTS.write(cursor, [astuple(row) for row in batch.participants])
+    await _COMPETITIONS.write(cursor, [astuple(row) for row in batch.competitions])
+    await _LISTINGS.write(cursor, [(*place, *pair) for pair in batch.listings])
+    await _COUNTS.write(cursor, [(*place, *count) for count in batch.counts.items() if count[1]])
+
+
+def _texts(row: Any, count: int) -> Row:
+    """Make a row whose last `count` columns are JSON into one of texts."""
+    values = astuple(row)
+    return (*values[:-count], *(value.decode() for value in values[-count:]))
+
+
+async def claim(cursor: QuietCursor, partition: TopicPartition, owner: str) -> Position:
+    """Raise the epoch and write the owner; the position is made at offset 0 when missing."""
+    await cursor.execute(
+        "INSERT INTO positions VALUES (%s, %s, 1, 1, %s, 0, 0, 1, '{}')"
+        " ON DUPLICATE KEY UPDATE epoch = epoch + 1, owner = VALUES(owner)",
+        (*partition, owner),
+    )
+    rows = await query(cursor, f"SELECT {POSITION} FROM positions WHERE topic = %s AND `partition` = %s", partition)  # noqa: S608  constant
+    return Position(*ending_in_json(rows[0]))
+
+
+async def raise_cache_generation(cursor: QuietCursor, partition: TopicPartition, epoch: int, owner: str) -> int:
+    """Return the new generation. Raises FencedError."""
+    changed = await cursor.execute(
+        "UPDATE positions SET cache_generation = cache_generation + 1"
+        " WHERE topic = %s AND `partition` = %s AND epoch = %s AND owner = %s",
+        (*partition, epoch, owner),
+    )
+    if changed != 1:
+        raise FencedError(f"{partition[0]}/{partition[1]}: not in epoch {epoch} any more")
+    return await _own(cursor, "cache_generation", partition)
+
+
+async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int) -> int:
+    """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
+    await cursor.execute(
+        "INSERT INTO positions VALUES (%s, %s, 2, 1, '', %s, %s, 1, '{}') ON DUPLICATE KEY UPDATE"
+        " lineage = lineage + 1, epoch = epoch + 1, owner = '', next_offset = VALUES(next_offset),"
+        " done_offset = VALUES(done_offset)",
+        (*partition, next_offset, next_offset),
+    )
+    return await _own(cursor, "lineage", partition)
+
+
+async def prune_changes(cursor: QuietCursor, partition: TopicPartition, before_ms: int) -> int:
+    """Remove a partition's oldest changes, those received before then and sent; return how many, 0 when none is left.
+
+    The first that is younger ends it, so that nothing is ever searched for in all of the log.
+    """
+    oldest = await query(
+        cursor,
+        "SELECT c.`offset`, c.updated FROM changes c JOIN positions p ON p.topic = c.topic"
+        " AND p.`partition` = c.`partition` WHERE c.topic = %s AND c.`partition` = %s AND c.`offset` < p.done_offset"
+        " ORDER BY c.`offset`, c.event LIMIT %s",
+        (*partition, PRUNED_ROWS_MAX),
+    )
+    old = takewhile(lambda row: row[1] < before_ms, oldest)
+    last = max((offset for offset, _ in old), default=None)
+    if last is None:
+        return 0
+    return int(
+        await cursor.execute(
+            "DELETE FROM changes WHERE topic = %s AND `partition` = %s AND `offset` <= %s AND updated < %s",
+            (*partition, last, before_ms),
+        )
+    )
+
+
+async def _own(cursor: QuietCursor, column: str, partition: TopicPartition) -> int:
+    """Read back what this transaction wrote and holds locked."""
+    rows = await query(cursor, f"SELECT {column} FROM positions WHERE topic = %s AND `partition` = %s", partition)  # noqa: S608  constant
+    return int(rows[0][0])
