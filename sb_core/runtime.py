@@ -143,7 +143,7 @@ class _OneBridge:
 async def _open_adapters(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Log, LogAdmin, Store, Cache]:
     bridge = _OneBridge(stack)
     log, admin = await _open_log(stack, settings, clock, bridge)
-    store = await _open_store(stack, settings, clock)
+    store = await _open_store(stack, settings, clock, bridge)
     cache = await _open_cache(stack, settings)
     await admin.create(topics.specs())
     return log, admin, store, cache
@@ -181,10 +181,18 @@ async def _open_log(
     return cast(Log, opened), cast(LogAdmin, opened)
 
 
-async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Store:
+async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock, bridge: _OneBridge) -> Store:
     if settings.store_replica_url:
         raise SettingsError("SB_STORE_REPLICA_URL is set, and reading from a replica is not built yet")
     scheme, path = _split(settings.store_url, "SB_STORE_URL")
+    if scheme == "mysql":
+        from sb_core.adapters.mysql_store import open_mysql_store  # noqa: PLC0415  only who uses it loads it
+
+        try:
+            opening = open_mysql_store(settings.store_url, clock, bridge=await bridge.get())
+            return await stack.enter_async_context(opening)
+        except ValueError as error:
+            raise SettingsError(f"SB_STORE_URL: {error}") from error
     if scheme not in {"sqlite", "memory"}:
         raise SettingsError(f"SB_STORE_URL begins with {scheme}:, whose adapter is not built yet")
     from sb_core.adapters.sqlite_store import open_sqlite_store  # noqa: PLC0415  only who uses it loads it

@@ -1,5 +1,6 @@
 """The adapters under contract, by name. An adapter exists when it passes: add its factory here, and nothing else."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,11 +12,14 @@ from uuid import uuid4
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
+from asyncmy.connection import Connection
 
 from sb_core.adapters.kafka_client import parse_address
 from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
 from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import open_memory_log
+from sb_core.adapters.mysql_connect import parse_address as parse_mysql_address
+from sb_core.adapters.mysql_store import open_mysql_store
 from sb_core.adapters.sqlite_log import open_sqlite_log
 from sb_core.adapters.sqlite_store import open_sqlite_store
 from sb_core.bridge import open_bridge
@@ -162,9 +166,59 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     return request.param(tmp_path)
 
 
-@pytest.fixture(params=STORES.values(), ids=STORES.keys())
+@pytest.fixture(scope="session")
+def mysql_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A real MySQL or MariaDB that a test may kill, started for this session; whoever pauses it wakes it again."""
+    folder = tmp_path_factory.mktemp("stack-mysql")
+    try:
+        started = stack.up(folder, ("mysql",))
+    except StackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no MySQL to test with, and none can be started: {error}")
+        pytest.skip(f"no MySQL to test with, and none can be started: {error}")
+    yield started
+    stack.down(folder, purge=True)
+
+
+@pytest.fixture
+def mysql_ask(mysql_stack: Stack) -> Callable[..., list[tuple[Any, ...]]]:
+    """Ask the real server, one statement after the other, beside any store; return the last one's rows."""
+    address = parse_mysql_address(mysql_stack.store_url)
+
+    async def asked(statements: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        at = {"host": address.host, "port": address.port, "user": address.user, "password": address.password}
+        connection = Connection(**at, autocommit=True)
+        await connection.connect()
+        cursor = connection.cursor()
+        for statement in statements:
+            await cursor.execute(statement)
+        rows = list(await cursor.fetchall())
+        await connection.ensure_closed()
+        return rows
+
+    return lambda *statements: asyncio.run(asked(statements))
+
+
+@pytest.fixture
+def mysql_url(mysql_stack: Stack, mysql_ask: Callable[..., list[tuple[Any, ...]]]) -> Iterator[str]:
+    """The URL of an empty database of its own, which is dropped at the end."""
+    name = f"sportsbet_t{uuid4().hex[:12]}"
+    mysql_ask(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield mysql_stack.store_url.rpartition("/")[0] + f"/{name}"
+    mysql_ask(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(
+    params=[
+        *STORES.values(),
+        pytest.param("mysql", marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")]),
+    ],
+    ids=[*STORES, "mysql"],
+)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open an empty store."""
+    if request.param == "mysql":
+        return partial(open_mysql_store, request.getfixturevalue("mysql_url"), StandingClock())
     return request.param(tmp_path)
 
 
