@@ -97,20 +97,21 @@ class Assembly:
     def add(self, index: int, document: Document, normaliser: Normaliser, session: object, producer: str) -> Normalised:
         """Take in one document; returns what the normaliser made of it (nothing, if it could not be used)."""
         self._count("documents", 1)
-        key = document.key if document.key is not None else self.terms.routing_key
-        knowledge = RequestKnowledge(
-            self._known, received=self.terms.received, sport_hint=self.terms.sport_hint, routing_key=key
-        )
-        try:
-            if document.error is not None:
-                raise document.error
-            found = normaliser.normalise(document.data, knowledge, session, producer)
-        except FeedError as error:
-            found = Normalised(refusals=(_whole(error, document.data, producer),), session=session)
-        except Exception as error:  # noqa: BLE001  a fault of a normaliser costs its document, never the feed
-            self.faults.append(error)
-            said = FeedError("rule_fault", f"a fault of ours: {type(error).__name__}")
-            found = Normalised(refusals=(_whole(said, document.data, producer),), session=session)
+        terms = self.terms
+        key = document.key if document.key is not None else terms.routing_key
+        knowledge = RequestKnowledge(self._known, received=terms.received, sport_hint=terms.sport_hint, routing_key=key)
+        if document.error is not None:
+            # not raised: its traceback would hold this frame and so the document, a ring that waits for the collector
+            found = _unusable(document.error, document.data, session, producer)
+        else:
+            try:
+                found = normaliser.normalise(document.data, knowledge, session, producer)
+            except FeedError as error:
+                found = _unusable(error, document.data, session, producer)
+            except Exception as error:  # noqa: BLE001  a fault of a normaliser costs its document, never the feed
+                self.faults.append(error)
+                said = FeedError("rule_fault", f"a fault of ours: {type(error).__name__}")
+                found = _unusable(said, document.data, session, producer)
         self.ignored += found.ignored
         if found.ignored:
             self._count("ignored", found.ignored)
@@ -357,9 +358,9 @@ def _display(market: str | None, line: str | None) -> str | None:
     return f"{market}|{line}" if market is not None and line else market
 
 
-def _whole(error: FeedError, raw: bytes, producer: str) -> Refusal:
+def _unusable(error: FeedError, raw: bytes, session: object, producer: str) -> Normalised:
     market, _, line = (error.market or "").partition("|")
-    return Refusal(
+    refusal = Refusal(
         code=error.code,
         message=error.message,
         raw=raw,
@@ -368,6 +369,7 @@ def _whole(error: FeedError, raw: bytes, producer: str) -> Refusal:
         line=line if market else None,
         producer=producer,
     )
+    return Normalised(refusals=(refusal,), session=session)
 
 
 def _of_message(error: FeedError, message: AnyMessage, raw: bytes) -> Refusal:

@@ -13,7 +13,9 @@ from sb_core.records import Fetched
 
 TAIL_BYTES_MAX: Final = 32 * 1024 * 1024
 RECORD_OVERHEAD_BYTES: Final = 300
-"""What a record costs in memory besides its value."""
+"""What a record costs in memory besides its value and its headers."""
+HEADER_OVERHEAD_BYTES: Final = 150
+"""What a header costs in memory besides its value: a tuple, and two objects."""
 
 
 class _Run:
@@ -52,6 +54,8 @@ class Tail:
         run.end = first + len(records)
         size = sum(len(record.value) for record in records if record.value is not None)
         size += len(records) * RECORD_OVERHEAD_BYTES
+        # dead letters have a dozen of them, and little else
+        size += sum(HEADER_OVERHEAD_BYTES + len(value) for record in records for _, value in record.headers)
         self._order.append((partition, first, size))
         self._bytes += size
         while self._bytes > self.bytes_max:

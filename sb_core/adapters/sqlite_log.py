@@ -236,7 +236,8 @@ class SqliteLog:
     def _place(self, record: Record) -> int:
         ids = self._topic(record.topic).ids
         if record.partition is None:
-            return ids[partition_of(record.key, len(ids))]
+            # keys of a topic with one partition (dead letters) are of no use to anybody again: none is to be remembered
+            return ids[0] if len(ids) == 1 else ids[partition_of(record.key, len(ids))]
         if not 0 <= record.partition < len(ids):
             raise ContractError(f"{record.topic} has {len(ids)} partitions, not one numbered {record.partition}")
         return ids[record.partition]

@@ -14,6 +14,8 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (4000, 4002, 4003, 4004, 4101, 4102, 4103, 4104)
+ACCOUNTS = (4000, 4101, 4102, 4103, 4104)
+FOOTBALL = 4101
 START_S = 30
 END_S = 120
 
@@ -133,8 +135,13 @@ class Pipeline:
         return finish_replay(self.replay(*files, **options))
 
     def state(self):
-        """Every event in full, by id."""
-        return {item["event"]: self.get(f"/v1/events/{item['event']}") for item in self.events()}
+        """Every event in full, by id, no older than the store has it: a node reads the updates a moment later."""
+        return {item["event"]: self.get(f"/v1/events/{item['event']}", min_rev=item["rev"]) for item in self.events()}
+
+    def event(self, event):
+        """One event in full, no older than its change log (of at most 1,000 entries) has it."""
+        entries = self.get(f"/v1/events/{event}/history", limit=1000)["items"]
+        return self.get(f"/v1/events/{event}", min_rev=entries[-1]["rev"])
 
     def history(self, event):
         """The whole change log of an event."""
@@ -157,10 +164,10 @@ class Pipeline:
             if cursor is None:
                 return
 
-    def account(self):
+    def account(self, ports=ACCOUNTS):
         """Add the accounts of the services up as the contract says."""
         total = {}
-        for port in (4000, 4101, 4102, 4103, 4104):
+        for port in ports:
             for name, value in self.http.get(f"{self.url(port)}/v1/account").json().items():
                 if isinstance(value, dict):
                     mine = total.setdefault(name, {})
@@ -170,15 +177,15 @@ class Pipeline:
                     total[name] = total.get(name, 0) + value
         return total
 
-    def wait_through(self, accepted=None, deadline_s=30):
+    def wait_through(self, accepted=None, deadline_s=30, ports=ACCOUNTS):
         """Wait until nothing is pending (and, where given, that many units are accepted)."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            account = self.account()
+            account = self.account(ports)
             enough = accepted is None or account["accepted"] >= accepted
             if enough and account["pending"] == 0 and account["changes"] == account["updates_published"]:
                 return account
-            time.sleep(0.05)
+            time.sleep(0.02)
         raise RuntimeError(f"not through: {account}")
 
 

@@ -1,11 +1,21 @@
 """What a bomb costs before it is refused: memory of a process of its own, for each shape that once cost a hundred times its size."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+
+from sb_core.config import PipelineConfig
+from sb_ingest.assembly import Assembly, Terms
+from sb_ingest.documents import read
+from sb_ingest.knowledge import Known
+from sb_ingest.limits import DEFAULT
+from sb_ingest.providers.canonical import Canonical
+from sb_ingest.rulebook import compile_books
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY_BYTES = 8_000_000
@@ -54,3 +64,46 @@ def test_a_bomb_costs_little_more_than_itself(shape) -> None:
     size, code, growth = json.loads(done.stdout)
     assert BODY_BYTES * 0.9 < size <= 8 * 1024 * 1024
     assert growth < GROWTH_BYTES_MAX, f"{growth / 1e6:.0f} MB for a body of {size / 1e6:.1f} MB ({code})"
+
+
+LINES = b"""x
+{"type":"odds"}
+{"type":"odds","ts":1,"event":"acme:1","sport":"football","markets":[{"market":"1x2","outcomes":[{"id":"a"}]}]}
+{"type":"odds","ts":1,"event":"acme:1","sport":"football","markets":[{"market":"1x2","outcomes":[{"id":1}]}]}
+{"type":"bet_stop","ts":1,"event":"acme:2","sport":"chess"}
+"""
+
+
+def test_what_a_refused_request_held_is_free_at_once() -> None:
+    """Nothing of it waits for the garbage collector, which comes late in a process with much that is old."""
+    terms = Terms(
+        provider="canonical",
+        received=2,
+        trace="0",
+        sport_hint=None,
+        routing_key=None,
+        ts_ahead_ms_max=1_000,
+        dead_letter_bytes_max=1_000,
+        limits=DEFAULT,
+    )
+    books = compile_books(PipelineConfig(), lambda _: None)
+    gc.collect()
+    gc.disable()
+    try:
+        assembly = Assembly(terms, Known(), books)
+        body = read(LINES, "application/x-ndjson", "", "canonical", DEFAULT)
+        for index, document in enumerate(body.documents):
+            assembly.add(index, document, Canonical(), None, "0")
+        assert [each.code for each in assembly.refused] == [
+            "malformed",
+            "schema",
+            "bad_id",
+            "schema",
+            "unsupported_sport",
+        ]
+        held = weakref.ref(assembly)
+        del assembly, body, document
+        assert held() is None
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
