@@ -24,6 +24,8 @@ from sb_ingest.producers import Liveness
 GROUP: Final = "sb-liveness"
 RECORDS_MAX: Final = 500
 LOOK_S: Final = 0.5
+FROZEN_S: Final = 2.0
+"""What was read is too old to judge silence by when reading took this much longer than it may: this node was frozen."""
 _RETRY_S: Final = 1.0
 
 _liveness: Final = msgspec.json.Decoder(Liveness)
@@ -70,6 +72,7 @@ class LivenessOwner:
         self._owner.set(0)
 
     async def _cycle(self, reader: Reader) -> None:
+        started_s = self._context.clock.monotonic_s()
         try:
             delivery = await reader.read(records_max=RECORDS_MAX, wait_s=LOOK_S)
         except LogTruncatedError:
@@ -80,7 +83,8 @@ class LivenessOwner:
         if self._held is None:
             return
         changes = self._heard(delivery.records)
-        if len(delivery.records) < RECORDS_MAX and not delivery.assigned:
+        frozen = self._context.clock.monotonic_s() - started_s > LOOK_S + FROZEN_S
+        if len(delivery.records) < RECORDS_MAX and not delivery.assigned and not frozen:
             self._judge(changes)
         if changes:
             await self._write(changes)
