@@ -9,7 +9,7 @@ import msgspec
 import trio
 from sim_clients import NDJSON, Application, CutError, Door
 from sim_ports import Weather
-from sim_verdict import PRODUCERS, judge
+from sim_verdict import judge
 from sim_workload import FOOTBALL, LIVE, PREMATCH, SPORT_OF, TENNIS, Maker, Sent
 from sim_world import SETTLE_S_MAX, SPORTS, Shape, World
 from simulation import Chance, Trace
@@ -17,6 +17,7 @@ from simulation import Chance, Trace
 from sb_core import topics
 from sb_core.errors import UnavailableError
 from sb_ingest.answers import IntakeRequest
+from sb_process.state import partition_decoder
 
 ALIVE_S: Final = 4.0
 RESENT_MAX: Final = 30
@@ -309,17 +310,15 @@ async def _up(world: World, providers: list[Provider]) -> None:
         for provider in providers:
             await provider.send([provider.maker.alive()])
         await trio.sleep(0.8)
-        down = _said_down(world)
+        down = await _said_down(world)
     world.oracle.expect(not down, f"not up {UP_S_MAX:g} s after the last fault: {down}")
 
 
-def _said_down(world: World) -> dict[str, str]:
-    """Return the feed partitions whose newest record of a producer says something else than up."""
+async def _said_down(world: World) -> dict[str, str]:
+    """Return the feed partitions whose fold takes a producer for something else than up."""
     down = {}
-    for (topic, number), partition in world.log._partitions.items():
-        states: dict[str, str] = {}
-        for record in partition.records if topic.startswith("sports-feed-") else ():
-            if record.key in PRODUCERS and topics.sport_of(topic) in SPORTS:
-                states[record.key] = msgspec.json.decode(record.value or b"")["state"]
-        down.update({f"{topic}/{number} {key}": state for key, state in states.items() if state != "up"})
+    for each in await world.store.positions([topics.feed(sport) for sport in SPORTS]):
+        for key, view in partition_decoder.decode(each.state).producers.items():
+            if view.state != "up":
+                down[f"{each.topic}/{each.partition} {key}"] = view.state
     return down
