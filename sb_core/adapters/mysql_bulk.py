@@ -15,6 +15,7 @@ from sb_core.adapters.mysql_connect import QuietCursor
 ROWS_MAX: Final = 5_000
 CHARS_MAX: Final = 2 * 1024 * 1024
 """Of a statement's texts; four bytes each at worst, and servers take 16 MiB in a packet."""
+INTEGER_END: Final = 2**63
 
 Row = tuple[Any, ...]
 
@@ -56,7 +57,12 @@ def _pieces(rows: list[Row]) -> Iterator[list[Row]]:
     piece: list[Row] = []
     chars = 0
     for row in rows:
-        size = sum(len(value) for value in row if type(value) is str)
+        size = 0
+        for value in row:
+            if type(value) is str:
+                size += len(value)
+            elif type(value) is int and not -INTEGER_END <= value < INTEGER_END:
+                raise OverflowError(f"{value} has more than 64 bits")  # which the driver would cut off
         if piece and (chars + size > CHARS_MAX or len(piece) >= ROWS_MAX):
             yield piece
             piece, chars = [], 0

@@ -48,6 +48,8 @@ _TRANSIENT: Final = (
     | {1044, 1045, 1049, 1142, 1143, 1227, 1698, 3118, 4151}  # rights and database: an operator's to mend
     | {1317, 1969, 3024}  # interrupted, took too long
 )
+NOT_STORABLE: Final = (UnicodeError, OverflowError, struct.error)
+"""Raised while a statement is made, before any of it is sent."""
 _OURS: Final = frozenset({1054, 1064, 1136, 1146, 1210, 1241, 1305})
 """Statements or tables are not what this code thinks."""
 
@@ -199,7 +201,7 @@ def mapped_errors(what: str) -> Iterator[None]:
         raise UnavailableError(f"{what}: not answered in time") from error
     except (OSError, EOFError) as error:
         raise UnavailableError(f"{what}: {said(error)}") from error
-    except (UnicodeError, OverflowError, struct.error) as error:
+    except NOT_STORABLE as error:
         raise DependencyError(f"{what}: not storable: {error}") from error
 
 

@@ -17,6 +17,7 @@ from asyncmy.connection import Connection
 from sb_core.adapters import mysql_queries as queries
 from sb_core.adapters import mysql_writes as writes
 from sb_core.adapters.mysql_connect import (
+    NOT_STORABLE,
     STATEMENTS_CACHED_MAX,
     TAKE_S,
     MysqlAddress,
@@ -217,7 +218,7 @@ class MysqlStore:
                         result = await work(connection.cursor(), *args)
                     except Exception as error:
                         # after a lock's timeout (1205) the server keeps the rest of the transaction: roll back always
-                        if isinstance(error, FencedError) or is_answer(error):
+                        if is_answer(error) or isinstance(error, (FencedError, *NOT_STORABLE)):
                             await connection.rollback()
                             clean = not is_lost(error)
                         raise
