@@ -144,7 +144,7 @@ async def _open_adapters(stack: AsyncExitStack, settings: Settings, clock: Clock
     bridge = _OneBridge(stack)
     log, admin = await _open_log(stack, settings, clock, bridge)
     store = await _open_store(stack, settings, clock, bridge)
-    cache = await _open_cache(stack, settings)
+    cache = await _open_cache(stack, settings, bridge)
     await admin.create(topics.specs())
     return log, admin, store, cache
 
@@ -203,8 +203,16 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock, b
     return cast(Store, await stack.enter_async_context(open_sqlite_store(path, clock, threads=True)))
 
 
-async def _open_cache(stack: AsyncExitStack, settings: Settings) -> Cache:
+async def _open_cache(stack: AsyncExitStack, settings: Settings, bridge: _OneBridge) -> Cache:
     scheme, _ = _split(settings.cache_url, "SB_CACHE_URL")
+    if scheme in {"redis", "redis+cluster"}:
+        from sb_core.adapters.redis_cache import open_redis_cache  # noqa: PLC0415  only who uses it loads it
+
+        try:
+            opening = open_redis_cache(settings.cache_url, entropy=os.urandom, bridge=await bridge.get())
+            return await stack.enter_async_context(opening)
+        except ValueError as error:
+            raise SettingsError(f"SB_CACHE_URL: {error}") from error
     if scheme != "memory":
         raise SettingsError(f"SB_CACHE_URL begins with {scheme}:, whose adapter is not built yet")
     from sb_core.adapters.memory_cache import MemoryCache  # noqa: PLC0415  only who uses it loads it

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from asyncmy.connection import Connection
@@ -20,6 +22,7 @@ from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import open_memory_log
 from sb_core.adapters.mysql_connect import parse_address as parse_mysql_address
 from sb_core.adapters.mysql_store import open_mysql_store
+from sb_core.adapters.redis_cache import RedisCache, open_redis_cache
 from sb_core.adapters.sqlite_log import open_sqlite_log
 from sb_core.adapters.sqlite_store import open_sqlite_store
 from sb_core.bridge import open_bridge
@@ -222,9 +225,72 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     return request.param(tmp_path)
 
 
-@pytest.fixture(params=CACHES.values(), ids=CACHES.keys())
+def _redis_up(folder: Path, **settings: str) -> Stack:
+    """Start Redis, or skip; but not where CI=true says that it must be there."""
+    try:
+        return stack.up(folder, ("redis",), settings={"redis": settings})
+    except StackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Redis to test with, and none can be started: {error}")
+        pytest.skip(f"no Redis to test with, and none can be started: {error}")
+
+
+@pytest.fixture(scope="session")
+def redis_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A real Redis that a test may kill, started for this session; whoever kills or pauses it brings it back."""
+    started = _redis_up(tmp_path_factory.mktemp("stack-redis"))
+    yield started
+    stack.down(started.folder, purge=True)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis Cluster of one node, which is as strict about keys of several slots as a large one."""
+    started = _redis_up(tmp_path_factory.mktemp("stack-redis-cluster"), **{"cluster-enabled": "yes"})
+    with redis.Redis.from_url(started.cache_url) as server:
+        server.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        for _ in range(200):
+            if server.execute_command("CLUSTER INFO")["cluster_state"] == "ok":
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the cluster of one node did not become ready within 10 s")
+    yield started
+    stack.down(started.folder, purge=True)
+
+
+def redis_opened(started: Stack, *, cluster: bool = False, **options: Any) -> Opened:
+    """Open the cache on a Redis whose data was dropped before."""
+    url = started.cache_url
+    if cluster:
+        url = url.removesuffix("/0").replace("redis:", "redis+cluster:")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[RedisCache]:
+        with redis.Redis.from_url(started.cache_url) as server:
+            server.flushall()
+        async with open_redis_cache(url, **options) as cache:
+            yield cache
+
+    return opened
+
+
+@pytest.fixture(
+    params=[
+        *CACHES.values(),
+        *(
+            pytest.param(name, marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")])
+            for name in ("redis", "redis-cluster")
+        ),
+    ],
+    ids=[*CACHES, "redis", "redis-cluster"],
+)
 def open_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open an empty cache of 1,000 entries."""
+    if request.param == "redis":
+        return redis_opened(request.getfixturevalue("redis_stack"))
+    if request.param == "redis-cluster":
+        return redis_opened(request.getfixturevalue("redis_cluster_stack"), cluster=True)
     return request.param(tmp_path)
 
 
