@@ -27,7 +27,11 @@ from fold_driver import (
 from fold_plain import Plain
 
 from sb_core import messages as m
+from sb_core import odds as exact
+from sb_core import shown
 from sb_process import plan as planning
+from sb_process import render
+from sb_process.state import load, partition_decoder
 
 OPEN = ("active", True)
 SHUT = ("suspended", False)
@@ -371,3 +375,116 @@ def test_what_is_shown_is_what_a_plain_reading_of_all_messages_says(steps):
             compare(driver, records[: number + 1])
     compare(driver, records)
     driver.check_updates()
+
+
+# what the planner writes is the state, whatever the batches are and however little memory there is
+
+
+class Shelf(Driver):
+    """A driver without memory: every batch begins with what the store would give, and all rows are kept as a store does."""
+
+    def __init__(self):
+        super().__init__()
+        self.events, self.markets, self.outcomes, self.cache = {}, {}, {}, {}
+        self.listings = set()
+        self.people = {}
+
+    def batch(self, records):
+        batch = [planning.decode(record) for record in records]
+        events, producers = planning.wanted(batch)
+        listed = {who: sorted(event for key, event in self.listings if key == who) for who in producers}
+        names = {*events, *(event for found in listed.values() for event in found)}
+        self.folds = {event: self.read(event) for event in names if event in self.events}
+        self.state = partition_decoder.decode(render.encode(self.state))
+        plan = planning.plan_batch(batch, self.state, self.folds, listed, self.around)
+        self.write(plan)
+        self.state = plan.state
+        self.updates.extend(shown.update_decoder.decode(row.update) for row in plan.changes)
+        return plan
+
+    def read(self, event):
+        rows = [row for key, row in sorted(self.markets.items()) if key[0] == event]
+        return load(self.events[event].state, tuple(row.state for row in rows))
+
+    def write(self, plan):
+        self.events.update({row.event: row for row in plan.events})
+        self.markets.update({(row.event, row.market, row.line): row for row in plan.markets})
+        self.outcomes.update({(row.event, row.market, row.line, row.outcome): row for row in plan.outcomes})
+        self.cache.update({entry.event: entry for entry in plan.cache})
+        self.listings.update(plan.listings)
+        for row in plan.participants:
+            known = self.people.get(row.id)
+            if known is None or (row.ts, row.event) >= (known.ts, known.event):
+                self.people[row.id] = row
+
+
+def check_rows(shelf):
+    """Every row says what the fold shows: headers, markets, outcomes, listings and the cached snapshot."""
+    for name, row in shelf.events.items():
+        shelf.folds = {name: shelf.read(name)}
+        event = shelf.event(name)
+        assert shown.header_decoder.decode(row.shown) == shown.header_decoder.decode(shown.encoder.encode(event))
+        assert (row.rev, row.lineage, row.status, row.name) == (event.rev, event.lineage, event.status, event.name)
+        markets = [shelf.markets[name, each.market, each.line] for each in event.markets]
+        assert [shown.market_decoder.decode(each.shown) for each in markets] == event.markets
+        assert len(markets) == sum(key[0] == name for key in shelf.markets)
+        for each, written in zip(event.markets, markets, strict=True):
+            owner = each.producer and f"uof:{each.producer}"
+            assert (written.status, written.open, written.ts, written.producer) == (
+                each.status,
+                each.open,
+                each.ts,
+                owner,
+            )
+            for outcome in each.outcomes:
+                found = shelf.outcomes[name, each.market, each.line, outcome.id]
+                price = None if found.odds is None else exact.text(found.odds)
+                assert (price, found.active, found.result) == (outcome.odds, outcome.active, outcome.result)
+        assert shown.event_decoder.decode(shelf.cache[name].value) == event
+        listing = {f"uof:{each.producer}" for each in event.producers}
+        assert {who for who, listed in shelf.listings if listed == name} == listing
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.one_of(st.lists(STEP, min_size=1, max_size=12), st.lists(STEP, min_size=30, max_size=60)),
+    st.lists(st.integers(1, 9), min_size=1, max_size=9),
+)
+def test_rows_are_the_state_and_nothing_depends_on_batches_or_memory(steps, sizes):
+    records = written(steps)
+    plain, shelf = Driver(), Shelf()
+    for record in records:
+        plain.one(record)
+    fetched, place, cut = [shelf.record(record) for record in records], 0, 0
+    while place < len(fetched):
+        size = sizes[cut % len(sizes)]
+        shelf.batch(fetched[place : place + size])
+        check_rows(shelf)
+        place, cut = place + size, cut + 1
+    assert shelf.updates == plain.updates
+    shelf.folds = {event: shelf.read(event) for event in shelf.events}
+    assert {event: (fold.head, fold.markets, fold.ids, fold.digest) for event, fold in shelf.folds.items()} == {
+        event: (fold.head, fold.markets, fold.ids, fold.digest) for event, fold in plain.folds.items()
+    }
+    shelf.check_updates()
+
+
+def test_rows_of_people_do_not_depend_on_batches():
+    def cast(ts, *names):
+        people = tuple(m.Competitor(id=f"uof:c:{name}", name=name) for name in names)
+        return fixture(ts, competitors=people, competition=m.Competition(id="uof:t:1", name=f"T{ts}"), id=f"f{ts}")
+
+    records = [cast(1, "a", "b"), cast(2, "b", "c"), cast(3)]
+    one_by_one, at_once = Shelf(), Shelf()
+    for record in records:
+        one_by_one.batch([one_by_one.record(record)])
+    at_once.batch([at_once.record(record) for record in records])
+    assert at_once.people == one_by_one.people
+    assert sorted((row.name, row.ts) for row in at_once.people.values()) == [("a", 1), ("b", 2), ("c", 2)]
+
+
+def test_an_outage_that_the_store_refuses_is_no_unit_of_the_account():
+    driver, _ = after(odds(10))
+    refused = planning.refused_by_store(planning.decode(driver.record(producer("down", 1, 20), key="uof:1:p")), "no")
+    plan = planning.plan_batch([refused], driver.state, driver.folds, {}, driver.around)
+    assert (dict(plan.counts), len(plan.dead)) == ({"system": 1}, 1)
