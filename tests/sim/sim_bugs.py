@@ -182,19 +182,19 @@ def loaded_ahead_taken_for_sent() -> list[Patch]:
 
 
 PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
-    "fence_ignored": (fence_ignored, 20),
+    "fence_ignored": (fence_ignored, 40),
     "memory_kept_over_a_fence": (memory_kept_over_a_fence, 40),
     "memory_adopted_before_commit": (memory_adopted_before_commit, 40),
-    "outbox_not_republished": (outbox_not_republished, 20),
-    "done_offset_too_early": (done_offset_too_early, 20),
-    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 20),
+    "outbox_not_republished": (outbox_not_republished, 40),
+    "done_offset_too_early": (done_offset_too_early, 40),
+    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 40),
     "fenced_partition_dropped": (fenced_partition_dropped, 40),
-    "duplicates_not_recognised": (duplicates_not_recognised, 20),
-    "floors_ignored": (floors_ignored, 20),
-    "listings_forgotten": (listings_forgotten, 20),
+    "duplicates_not_recognised": (duplicates_not_recognised, 40),
+    "floors_ignored": (floors_ignored, 40),
+    "listings_forgotten": (listings_forgotten, 40),
     "cache_generation_not_raised": (cache_generation_not_raised, 100),
     "cache_without_versions": (cache_without_versions, 200),
-    "accepted_before_durable": (accepted_before_durable, 20),
+    "accepted_before_durable": (accepted_before_durable, 40),
     "ring_that_ends_taken_for_whole": (ring_that_ends_taken_for_whole, 100),
     "loaded_ahead_taken_for_sent": (loaded_ahead_taken_for_sent, 400),
 }

@@ -103,6 +103,13 @@ def _told(seed: int, world: World, lines: list[str]) -> str:
     return "\n".join((f"seed {seed} (make sim SEED={seed})", *world.oracle.violations, lines[0], "…", *said))
 
 
+@pytest.fixture(autouse=True)
+def _one_seed_alone(request: pytest.FixtureRequest) -> None:
+    """Run nothing but the seed when one is asked for."""
+    if request.config.getoption("--sim-seed") is not None and "batch" not in request.fixturenames:
+        pytest.skip("one seed was asked for")
+
+
 @pytest.fixture(scope="module")
 def batch(request: pytest.FixtureRequest) -> Batch:
     """Live through the seeds asked for; with --sim-seed only that one, its trace on standard output."""
