@@ -94,8 +94,8 @@ def _last_of(past, markets):
     return last
 
 
-SPEEDS = {"football": 10_000, "tennis": 40_000, "canonical": 60}
-"""Times the recorded speed: about five seconds each."""
+SPEEDS = {"football": 14_000, "tennis": 50_000, "canonical": 80}
+"""Times the recorded speed: three to seven seconds each."""
 
 
 @pytest.fixture(scope="module", params=SPEEDS)
