@@ -124,7 +124,8 @@ def batch(request: pytest.FixtureRequest) -> Batch:
         came.sometimes.update(world.oracle.sometimes)
         came.steps_most = max(came.steps_most, steps.most)
         if only is not None:
-            sys.__stdout__.write("\n".join(lines) + "\n")  # type: ignore[union-attr]
+            with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                sys.stdout.write("\n".join(lines) + "\n")
     came.took_s = time.process_time() - started_s
     return came
 
