@@ -7,9 +7,8 @@ EVENTS = 500
 BATCH = 500
 
 
-def message(number: int, ts: int, chance: random.Random) -> bytes:
+def message(number: int, event: int, ts: int, chance: random.Random) -> bytes:
     """Make one message; each event's `ts` rises, prices change every time."""
-    event = number % EVENTS
     prices = [f"{chance.randrange(110, 990) / 100:.2f}" for _ in range(3)]
     outcomes = ",".join(
         f'{{"id":"{name}","odds":"{price}"}}' for name, price in zip(("home", "draw", "away"), prices, strict=True)
@@ -20,9 +19,16 @@ def message(number: int, ts: int, chance: random.Random) -> bytes:
     ).encode()
 
 
-def bodies(count: int, seed: int = 1) -> list[bytes]:
-    """Make `count` messages as NDJSON bodies of BATCH each."""
+def bodies(count: int, lanes: int, seed: int = 1) -> list[list[bytes]]:
+    """Make `count` messages as NDJSON bodies of BATCH each, for `lanes` connections that have events of their own."""
     chance = random.Random(seed)
     base = int(time.time() * 1000) - count - 60_000
-    made = [message(number, base + number, chance) for number in range(count)]
-    return [b"\n".join(made[start : start + BATCH]) for start in range(0, count, BATCH)]
+    each = EVENTS // lanes
+    made = []
+    for lane in range(lanes):
+        numbers = range(lane, count, lanes)
+        lines = [
+            message(number, lane * each + place % each, base + number, chance) for place, number in enumerate(numbers)
+        ]
+        made.append([b"\n".join(lines[start : start + BATCH]) for start in range(0, len(lines), BATCH)])
+    return made

@@ -26,6 +26,7 @@ from sb_process.state import (
     advance,
     encoder,
     generation,
+    lifted,
 )
 
 Outcome: TypeAlias = Literal["applied", "unchanged", "stale", "duplicate"]
@@ -187,8 +188,10 @@ def _learn(state: MarketState, ref: MarketOdds | MarketRef | MarketResult, conte
         content.add(state.key)
 
 
-def stopped(head: EventState, market: MarketState, owner: str, version: Version) -> StopStatus | None:
-    """Return the most closed status among the stops that cover a market's odds, or None."""
+def stopped(
+    head: EventState, market: MarketState, owner: str, version: Version, view: ProducerView
+) -> StopStatus | None:
+    """Return the most closed status among the stops that cover a market's odds, or None; `view` is the owner's."""
     floors = head.stops.get(owner)
     if floors is None:
         return None
@@ -197,19 +200,19 @@ def stopped(head: EventState, market: MarketState, owner: str, version: Version)
         covering.extend(floors.groups.values())
     else:
         covering.extend(floors.groups.get(group) for group in market.groups)
-    statuses = {floor.status for floor in covering if floor is not None and version <= floor.version}
+    statuses = {floor.status for floor in covering if floor is not None and version <= lifted(view, floor.version)}
     if not statuses:
         return None
     return "inactive" if "inactive" in statuses else "suspended"
 
 
-def rolled_back(market: MarketState, owner: str, version: Version) -> bool:
+def rolled_back(market: MarketState, owner: str, version: Version, view: ProducerView) -> bool:
     """Say whether a rollback still keeps the market suspended.
 
     Versions compare within one producer; odds of another are newer than a rollback when their `ts` is.
     """
     for producer, floor in market.rollbacks.items():
-        if (version <= floor) if producer == owner else (version[1] <= floor[1]):
+        if (version <= lifted(view, floor)) if producer == owner else (version[1] <= floor[1]):
             return True
     return False
 
@@ -241,8 +244,12 @@ def standing(head: EventState, market: MarketState, views: Mapping[str, Producer
         status = market.status
         if status in {"active", "suspended"}:
             if head.stops:
-                status = stopped(head, market, owner, version) or status
-            if market.rollbacks and status == "active" and rolled_back(market, owner, version):
+                status = stopped(head, market, owner, version, views.get(owner, UNKNOWN)) or status
+            if (
+                market.rollbacks
+                and status == "active"
+                and rolled_back(market, owner, version, views.get(owner, UNKNOWN))
+            ):
                 status = "suspended"
     if status == "active" and head.holds and held(head, market.key):
         status = "suspended"

@@ -42,6 +42,8 @@ from sb_process.state import (
     ProducerView,
 )
 
+CLOCK_STEPPED: Final = "clock_stepped"
+"""The reason of an outage that is the source's clock stepping back."""
 UPDATE_BYTES_MAX: Final = 900_000
 """The largest record of an updates topic, below what brokers take by default."""
 
@@ -137,10 +139,16 @@ def observe(view: ProducerView, record: Producer) -> ProducerView:
     if record.gen > view.gen:
         # not the outage's own less one: a partition that skipped records (a raised lineage) may have missed outages
         base = view.gen if not outages else base if len(outages) < OUTAGES_MAX else outages[-OUTAGES_MAX].gen
-        outages = (*outages[-(OUTAGES_MAX - 1) :], Outage(record.gen, record.since, requests))
+        outages = (
+            *outages[-(OUTAGES_MAX - 1) :],
+            Outage(record.gen, record.since, requests, record.reason == CLOCK_STEPPED),
+        )
     elif requests and outages and requests[0] not in outages[-1].requests:
         last = outages[-1]
-        outages = (*outages[:-1], Outage(last.gen, last.since, (*last.requests[-(REQUESTS_MAX - 1) :], *requests)))
+        outages = (
+            *outages[:-1],
+            Outage(last.gen, last.since, (*last.requests[-(REQUESTS_MAX - 1) :], *requests), last.stepped),
+        )
     return ProducerView(
         state=record.state,
         gen=record.gen,

@@ -184,11 +184,15 @@ class Fold(Struct, kw_only=True):
 
 
 class Outage(Struct, frozen=True, array_like=True, gc=False):
-    """One outage: its generation, since when in the source's clock, and the recovery requests that answer it."""
+    """One outage: its generation, since when in the source's clock, and the recovery requests that answer it.
+
+    `stepped`: the clock itself stepped back, so that times before and after it do not compare.
+    """
 
     gen: int
     since: int
     requests: tuple[str, ...] = ()
+    stepped: bool = False
 
 
 class ProducerView(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -234,6 +238,20 @@ def generation(view: ProducerView, ts: int, request: str | None) -> int:
         if outage.since < ts or (request is not None and request in outage.requests):
             return outage.gen
     return view.base if view.outages else view.gen
+
+
+def lifted(view: ProducerView, version: Version) -> Version:
+    """Return a floor's version in the generation that its `ts` belongs to by what is known now.
+
+    An outage is told of later than it began. Without this, odds dated after its `since` but before a stop that came in
+    time would overtake that stop, just by being delivered after the record of the outage.
+    """
+    for outage in reversed(view.outages):
+        if outage.gen <= version[0]:
+            break
+        if not outage.stepped and outage.since < version[1]:
+            return outage.gen, version[1], version[2]
+    return version
 
 
 def stands(lane: Lane, key: str, version: Version, message_id: str) -> str | None:

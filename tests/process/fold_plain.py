@@ -52,6 +52,17 @@ class Plain:
             self.versions[place] = max(answered, default=0), message.ts, message.seq
         return self.versions[place]
 
+    def floor(self, who, version):
+        """Return a floor in the newest generation whose outage (no step of the clock) began before it."""
+        gen, ts, seq = version
+        stepped = {each.gen for each in self.records if isinstance(each, m.Producer) and each.reason == "clock_stepped"}
+        later = [
+            number
+            for number, since, _ in self.outages(who, len(self.records))[0]
+            if number > gen and since < ts and number not in stepped
+        ]
+        return max(later, default=gen), ts, seq
+
     def lane(self, of):
         """Go through a lane: `of` gives (name of the lane, what) or None; yields (place, version, what) of what applies."""
         highest = {}
@@ -120,11 +131,11 @@ class Plain:
         owner, version = odds["owner"], odds["version"]
         if owner is not None:
             floors = self.stops(event, key, owner, odds["groups"])
-            covering = {how for floor, how in floors if version <= floor}
+            covering = {how for floor, how in floors if version <= self.floor(owner, floor)}
             if status in {"active", "suspended"} and covering:
                 status = "inactive" if "inactive" in covering else "suspended"
             for who, floor in [*undone, *uncancelled]:
-                older = version <= floor if who == owner else version[1] <= floor[1]
+                older = version <= self.floor(owner, floor) if who == owner else version[1] <= floor[1]
                 if older and status == "active":
                     status = "suspended"
         if status == "active" and (self.held(event, None) or self.held(event, key)):

@@ -371,6 +371,24 @@ PRODUCER_ROWS = {
         (odds(10), producer("down", 1, 20), producer("up", 1, 25), stop(22), odds(21, "2.50")),
         False,
     ),
+    "a stop that came before the record of an outage that began before it": (
+        (odds(10), stop(22), producer("down", 1, 20), producer("up", 1, 25), odds(21, "2.50")),
+        False,
+    ),
+    "the same, newer than the stop": (
+        (odds(10), stop(22), producer("down", 1, 20), producer("up", 1, 25), odds(23, "2.50")),
+        True,
+    ),
+    "a stop from before the clock stepped back": (
+        (
+            odds(10_000),
+            stop(10_001),
+            producer("down", 1, 500, reason="clock_stepped"),
+            producer("up", 1, 500),
+            odds(501, "2.50"),
+        ),
+        True,
+    ),
     "second outage": (
         (
             odds(10),

@@ -70,16 +70,9 @@ class Plain:
                 yield f"a record at {offset} could not be read, and no odds came after it"
             if answered or not isinstance(each, m.BetStop) or each.producer != market.producer:
                 continue
-            if self._before_its_outage(event, offset, each):
-                continue  # open: see README, "Open"
             if _covers(each, market) and each.ts >= newest:
                 yield f"a stop of {each.ts} covers it and its newest odds are of {newest}"
         yield from self._held(said, market)
-
-    def _before_its_outage(self, event: Event, offset: int, stop: m.BetStop) -> bool:
-        """Say whether an outage that began before the stop was written after it: odds between them then beat the stop."""
-        outages = self.outages.get(self.place[event.event], [])
-        return any(at > offset and each.producer == stop.producer and each.since < stop.ts for at, each in outages)
 
     def _held(self, said: Sequence[tuple[int, m.AnyMessage | None]], market: Market) -> Iterator[str]:
         """Every producer has a lane per target; who held it last, by `ts`, must have released it."""
