@@ -199,7 +199,11 @@ SETTINGS: Final = (
     Setting("stream_heartbeat_ms", "ms", "A WebSocket client hears something at least this often."),
     Setting("stream_connections_max", "connections", "WebSocket clients of one node."),
     Setting("stream_subscriptions_max", "subscriptions", "Subscriptions of one WebSocket client."),
-    Setting("stream_outbox_bytes_max", "bytes", "What may wait for one slow client; beyond it changes give way to a snapshot owed."),
+    Setting(
+        "stream_outbox_bytes_max",
+        "bytes",
+        "What may wait for one slow client; beyond it changes give way to a snapshot owed.",
+    ),
     Setting("stream_write_deadline_ms", "ms", "A WebSocket client that takes nothing for this long is closed."),
     Setting("ring_changes_max", "changes", "Recent changes a distribution node keeps for resuming clients."),
     Setting("events_held_max", "events", "Events whose whole state a distribution node keeps."),

@@ -23,6 +23,7 @@ STREAM: Final = "data-distribution-stream"
 REST_BODY_BYTES_MAX: Final = 65_536
 READY_CHECK_S: Final = 0.05
 
+
 class DistributeService:
     """Runs a distribution node on ports 4002 and 4003."""
 
