@@ -488,3 +488,16 @@ def test_an_outage_that_the_store_refuses_is_no_unit_of_the_account():
     refused = planning.refused_by_store(planning.decode(driver.record(producer("down", 1, 20), key="uof:1:p")), "no")
     plan = planning.plan_batch([refused], driver.state, driver.folds, {}, driver.around)
     assert (dict(plan.counts), len(plan.dead)) == ({"system": 1}, 1)
+
+
+def test_stops_of_one_version_leave_the_more_closed():
+    for first, second in (("inactive", "suspended"), ("suspended", "inactive")):
+        driver, _ = after(odds(10), stop(12, status=first), stop(12, status=second))
+        assert driver.look() == ("inactive", False)
+
+
+def test_a_market_that_odds_only_open_has_their_ts():
+    driver, outcomes = after(odds(10), stop(12), odds(13))
+    assert outcomes[-1] == "applied"
+    assert (driver.market().ts, driver.look()) == (13, OPEN)
+    assert [each.ts for each in driver.updates[-1].changes.markets] == [13]
