@@ -93,7 +93,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     dead_letter_bytes_max: int = 262_144
     session_silent_s: int = 60
     sessions_max: int = 1_000
-    process_batch_max: int = 500
+    process_batch_max: int = 2_000
     process_wait_ms: int = 50
     process_events_cached_max: int = 20_000
     process_overlap_max: int = 2
