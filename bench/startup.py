@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from msgspec import Struct
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from bench.target import ROOT
@@ -43,7 +44,7 @@ def _first_odds(clone: Path, environment: dict[str, str]) -> float:
                     while True:
                         if b'"open":true' in socket.recv(timeout=30, decode=False):
                             return time.perf_counter() - begun
-            except (OSError, EOFError):
+            except (OSError, EOFError, InvalidStatus):  # not up yet, or up and not ready
                 time.sleep(0.02)
         raise RuntimeError("no odds")
     finally:
