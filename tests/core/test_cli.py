@@ -154,7 +154,7 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path):
     answer = subprocess.run(
         f"{sys.executable} -m sb_local.cli doctor --json | true",
         shell=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SB_PORT_OFFSET": "23500"},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SB_PORT_OFFSET": "5500"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -164,11 +164,11 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path):
 
 
 def test_doctor_finds_a_healthy_machine_well_and_touches_nothing(tmp_path):
-    answer = sb("doctor", "--json", cwd=tmp_path, SB_PORT_OFFSET="23500")
+    answer = sb("doctor", "--json", cwd=tmp_path, SB_PORT_OFFSET="5500")
     assert answer.returncode == 0, answer.stdout
     body = json.loads(answer.stdout)
     assert body["ok"] is True
-    assert {check["check"] for check in body["checks"]} >= {"python", "settings", "pipeline", "data", "port 27500"}
+    assert {check["check"] for check in body["checks"]} >= {"python", "settings", "pipeline", "data", "port 9500"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +181,7 @@ def test_doctor_finds_a_healthy_machine_well_and_touches_nothing(tmp_path):
     ],
 )
 def test_doctor_says_what_is_bad_and_how_to_mend_it(tmp_path, environ, check, words):
-    answer = sb("doctor", "--json", cwd=tmp_path, **{"SB_PORT_OFFSET": "23500", **environ})
+    answer = sb("doctor", "--json", cwd=tmp_path, **{"SB_PORT_OFFSET": "5500", **environ})
     assert answer.returncode == 1
     found = next(each for each in json.loads(answer.stdout)["checks"] if each["check"] == check)
     assert found["verdict"] == "bad"
@@ -191,7 +191,7 @@ def test_doctor_says_what_is_bad_and_how_to_mend_it(tmp_path, environ, check, wo
 
 def test_doctor_speaks_to_people_too(tmp_path):
     (tmp_path / "pipeline.toml").write_text("[sports.football.rules]\nclok = false\n")
-    answer = sb("doctor", cwd=tmp_path, SB_PORT_OFFSET="23500", SB_PROT_OFFSET="1")
+    answer = sb("doctor", cwd=tmp_path, SB_PORT_OFFSET="5500", SB_PROT_OFFSET="1")
     assert answer.returncode == 1
     assert "bad   pipeline: pipeline.toml: sports.football: football has no rule clok" in answer.stdout
     assert "warn  variables: no setting is named SB_PROT_OFFSET" in answer.stdout

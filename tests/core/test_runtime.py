@@ -18,6 +18,9 @@ from sb_core.records import Record
 from sb_core.runtime import Context, SystemClock, open_context, run_services
 from sb_core.settings import Settings, SettingsError
 
+# processes of these tests use one port: never two at a time
+pytestmark = pytest.mark.xdist_group("runtime")
+
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Settings(log_url="memory:", store_url="memory:", log_level="error")
 
@@ -212,7 +215,7 @@ class Process:
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT),
                 "SB_DATA": str(tmp_path / "data"),
-                "SB_PORT_OFFSET": "23100",
+                "SB_PORT_OFFSET": "5100",
                 **environ,
             },
             cwd=tmp_path,
@@ -302,7 +305,7 @@ def test_a_second_process_says_whose_port_it_wants(tmp_path):
     second = Process(tmp_path, "good")
     assert second.end() == 2
     assert second.events == ["refused_to_start"]
-    assert "port 27100 on 127.0.0.1 is in use" in str(second.lines[0]["detail"])
+    assert "port 9100 on 127.0.0.1 is in use" in str(second.lines[0]["detail"])
     first.send(signal.SIGTERM)
     assert first.end() == 0
 
