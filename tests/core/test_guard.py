@@ -11,6 +11,7 @@ import h2.connection
 import h2.events
 import pytest
 import trio
+from ports import free_port
 
 from sb_core import serving
 from sb_core.guard import judge_head
@@ -119,13 +120,6 @@ def code(answer: bytes) -> str:
     assert set(problem) == {"type", "title", "status", "detail", "code", "instance"}
     assert problem["status"] == status(answer)
     return str(problem["code"])
-
-
-def free_port() -> int:
-    listener = serving.listen("127.0.0.1", 0)
-    port: int = listener.getsockname()[1]
-    listener.close()
-    return port
 
 
 @asynccontextmanager

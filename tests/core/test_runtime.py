@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
 import pytest
+from ports import free_offset
 
 from sb_core import topics
 from sb_core.errors import ContractError
@@ -17,9 +19,6 @@ from sb_core.ops import Ops
 from sb_core.records import Record
 from sb_core.runtime import Context, SystemClock, open_context, run_services
 from sb_core.settings import Settings, SettingsError
-
-# processes of these tests use one port: never two at a time
-pytestmark = pytest.mark.xdist_group("runtime")
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Settings(log_url="memory:", store_url="memory:", log_level="error")
@@ -206,7 +205,7 @@ sys.exit(run_main("feed-ingestion", Service))
 class Process:
     """A service process with its log lines."""
 
-    def __init__(self, tmp_path: Path, kind: str, **environ: str) -> None:
+    def __init__(self, tmp_path: Path, offset: int, kind: str, **environ: str) -> None:
         script = tmp_path / "service.py"
         script.write_text(PROCESS)
         self.process = subprocess.Popen(
@@ -215,7 +214,7 @@ class Process:
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT),
                 "SB_DATA": str(tmp_path / "data"),
-                "SB_PORT_OFFSET": "5100",
+                "SB_PORT_OFFSET": str(offset),
                 **environ,
             },
             cwd=tmp_path,
@@ -243,13 +242,32 @@ class Process:
                 self.lines.append(json.loads(line))
                 self.events.append(str(self.lines[-1]["event"]))
         finally:
-            self.process.kill()
+            self.close()
         return self.process.returncode
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start such processes, all on the same port; none outlives its test, however that ends."""
+    with ExitStack() as started:
+        offset = free_offset(4000)
+
+        def start_one(kind: str, **environ: str) -> Process:
+            process = Process(tmp_path, offset, kind, **environ)
+            started.callback(process.close)
+            return process
+
+        start_one.port = 4000 + offset
+        yield start_one
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_in_order(tmp_path, number):
-    process = Process(tmp_path, "good")
+def test_a_signal_stops_in_order(start, number):
+    process = start("good")
     process.until("started")
     at = process.send(number)
     assert process.end() == 0
@@ -259,8 +277,8 @@ def test_a_signal_stops_in_order(tmp_path, number):
     assert all(line["service"] == "feed-ingestion" for line in process.lines)
 
 
-def test_whatever_a_library_says_becomes_a_log_line(tmp_path):
-    process = Process(tmp_path, "chatty", PYTHONWARNINGS="always")
+def test_whatever_a_library_says_becomes_a_log_line(start):
+    process = start("chatty", PYTHONWARNINGS="always")
     process.until("started")
     process.send(signal.SIGTERM)
     assert process.end() == 0
@@ -270,8 +288,8 @@ def test_whatever_a_library_says_becomes_a_log_line(tmp_path):
     assert len(said) == 2
 
 
-def test_a_service_that_does_not_stop_is_cancelled_at_its_deadline(tmp_path):
-    process = Process(tmp_path, "stubborn", SB_STOP_DEADLINE_S="3")
+def test_a_service_that_does_not_stop_is_cancelled_at_its_deadline(start):
+    process = start("stubborn", SB_STOP_DEADLINE_S="3")
     process.until("started")
     at = process.send(signal.SIGTERM)
     assert process.end() == 1
@@ -280,8 +298,8 @@ def test_a_service_that_does_not_stop_is_cancelled_at_its_deadline(tmp_path):
     assert process.lines[-1]["in_order"] is False
 
 
-def test_a_second_signal_stops_at_once(tmp_path):
-    process = Process(tmp_path, "stubborn", SB_STOP_DEADLINE_S="60")
+def test_a_second_signal_stops_at_once(start):
+    process = start("stubborn", SB_STOP_DEADLINE_S="60")
     process.until("started")
     process.send(signal.SIGTERM)
     process.until("winding_down")
@@ -290,8 +308,8 @@ def test_a_second_signal_stops_at_once(tmp_path):
     assert time.monotonic() - at < 3
 
 
-def test_a_process_that_hangs_is_gone_at_the_deadline_all_the_same(tmp_path):
-    process = Process(tmp_path, "deaf", SB_STOP_DEADLINE_S="2")
+def test_a_process_that_hangs_is_gone_at_the_deadline_all_the_same(start):
+    process = start("deaf", SB_STOP_DEADLINE_S="2")
     process.until("started")
     at = process.send(signal.SIGTERM)
     assert process.end() == 1
@@ -299,26 +317,26 @@ def test_a_process_that_hangs_is_gone_at_the_deadline_all_the_same(tmp_path):
     assert process.events[-1] == "stop_deadline"
 
 
-def test_a_second_process_says_whose_port_it_wants(tmp_path):
-    first = Process(tmp_path, "good")
+def test_a_second_process_says_whose_port_it_wants(start):
+    first = start("good")
     first.until("started")
-    second = Process(tmp_path, "good")
+    second = start("good")
     assert second.end() == 2
     assert second.events == ["refused_to_start"]
-    assert "port 9100 on 127.0.0.1 is in use" in str(second.lines[0]["detail"])
+    assert f"port {start.port} on 127.0.0.1 is in use" in str(second.lines[0]["detail"])
     first.send(signal.SIGTERM)
     assert first.end() == 0
 
 
-def test_wrong_settings_refuse_to_start(tmp_path):
-    process = Process(tmp_path, "good", SB_BIND="0.0.0.0")
+def test_wrong_settings_refuse_to_start(start):
+    process = start("good", SB_BIND="0.0.0.0")
     _, words = process.process.communicate(timeout=20)
     assert process.process.returncode == 2
     assert words.startswith("feed-ingestion: SB_BIND is 0.0.0.0, which others can reach")
 
 
-def test_a_wrong_pipeline_refuses_to_start(tmp_path):
+def test_a_wrong_pipeline_refuses_to_start(start, tmp_path):
     (tmp_path / "pipeline.toml").write_text("[sports.footbal]\n")
-    process = Process(tmp_path, "good")
+    process = start("good")
     assert process.end() == 2
     assert "unknown key sports.footbal" in str(process.lines[0]["detail"])

@@ -1,6 +1,5 @@
 """A stage for the distribution node: real log, store and cache in memory, and a processor that does as it is told."""
 
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup
+from ports import free_port
 
 from sb_core import shown, topics
 from sb_core.auth import Keys
@@ -20,12 +20,6 @@ from sb_core.settings import Settings
 from sb_distribute.hub import Hub
 from sb_distribute.node import Node
 from sb_distribute.stream import StreamServer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def market(name: str, odds: str | None, *, line: str = "", status: str = "active") -> shown.Market:

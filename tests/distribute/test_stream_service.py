@@ -1,9 +1,8 @@
 """The service as it is composed: both ports, readiness, a stop in order."""
 
-import socket
-
 import anyio
 import httpx
+from ports import free_offset
 
 from sb_core.client import Hello, StreamClient
 from sb_core.runtime import open_context
@@ -11,22 +10,14 @@ from sb_core.settings import PORTS, Settings
 from sb_distribute.service import DistributeService
 
 
-def free_offset() -> int:
-    """Find an offset at which both ports are free."""
-    for offset in range(21_000, 30_000, 137):
-        try:
-            for name in ("data-distribution", "data-distribution-stream"):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", PORTS[name] + offset))
-        except OSError:
-            continue
-        return offset
-    raise AssertionError
-
-
 def test_both_ports_serve_and_stop(run):
     async def main():
-        settings = Settings(log_url="memory:", store_url="memory:", log_level="error", port_offset=free_offset())
+        settings = Settings(
+            log_url="memory:",
+            store_url="memory:",
+            log_level="error",
+            port_offset=free_offset(PORTS["data-distribution"], PORTS["data-distribution-stream"]),
+        )
         async with open_context(settings, "data-distribution") as context, anyio.create_task_group() as group:
             service = DistributeService(context)
             stop = anyio.Event()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from ports import free_offset
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (4000, 4002, 4003, 4004, 4101, 4102, 4103, 4104)
@@ -20,32 +20,12 @@ START_S = 30
 END_S = 120
 
 
-def free_offset():
-    """Find an offset at which all ports are free; workers look in different places."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    for step in range(50):
-        offset = 11_000 + worker * 10_000 + step * 150 + os.getpid() % 100
-        if all(_free(port + offset) for port in PORTS):
-            return offset
-    raise RuntimeError("no free ports")
-
-
-def _free(port):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 class Pipeline:
     """A data folder with ports; `start` runs the pipeline on it, as often as wanted."""
 
     def __init__(self, data, **settings):
         self.data = Path(data)
-        self.offset = free_offset()
+        self.offset = free_offset(*PORTS)
         self.settings = {f"SB_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = None
         self.log = self.data.parent / f"{self.data.name}.log"

@@ -6,14 +6,10 @@ import hashlib
 import itertools
 import json
 import socket
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from bad_input import EXTERNAL, GZIP, JSON, LINES, XML, Open, accounted, letters_of, market, now_ms, numbers, odds, send
 from local_pipeline import FOOTBALL, balanced, running
 

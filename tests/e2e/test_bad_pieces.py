@@ -1,13 +1,8 @@
 """Bad pieces over real HTTP: what is refused is kept, and closes what it was about until newer odds."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from bad_input import (
     EXTERNAL,
     LINES,

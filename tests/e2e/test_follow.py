@@ -1,15 +1,10 @@
 """A client of the stream, written without the project's code, follows a replay: its state is REST's at every rev it held."""
 
-import sys
 from collections import Counter, defaultdict
 from contextlib import ExitStack
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from follower import Follower, applied, canonical, opened, restricted
 from local_pipeline import balanced, finish_replay, running
 from plain_feed import Feed

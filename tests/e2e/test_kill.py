@@ -5,15 +5,10 @@ with an odd one it is as fast as can be, so that requests, batches of the fold a
 """
 
 import random
-import sys
 import time
-from pathlib import Path
 
 import httpx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from local_pipeline import Pipeline, balanced
 from plain_feed import Feed
 

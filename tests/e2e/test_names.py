@@ -3,17 +3,12 @@
 
 import json
 import sqlite3
-import sys
 import unicodedata
 import xml.etree.ElementTree as ET
 from contextlib import closing
-from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from follower import Follower
 from local_pipeline import running
 

@@ -5,12 +5,8 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from local_pipeline import ROOT, Pipeline, balanced
 
 pytestmark = pytest.mark.e2e

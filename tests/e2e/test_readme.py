@@ -3,12 +3,8 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from local_pipeline import ROOT, running
 
 from sb_core import settings

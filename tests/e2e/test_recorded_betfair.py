@@ -1,13 +1,8 @@
 """The main job on recorded Betfair data: REST equals an independent fold of the file, and the account balances."""
 
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from local_pipeline import Pipeline, balanced, running
 from plain_betfair import Fold, lines, plain, source
 

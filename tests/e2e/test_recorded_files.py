@@ -4,14 +4,9 @@ The rows are in order, because files of `all-types` speak of one match at one ti
 become after it. Worked out by hand from the files.
 """
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from local_pipeline import balanced, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("recorded_files")]

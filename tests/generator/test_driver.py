@@ -1,19 +1,14 @@
 """The generator as a service: commands over HTTP, what it sends into a real server, and what it does when that fails."""
 
-import socket
-import sys
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import anyio
 import httpx
 import trio
 import trio.testing
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ingest_stub import serving
+from ports import free_offset
 
 from sb_core import messages
 from sb_core.messages import Alive, Fixture, SnapshotComplete
@@ -221,18 +216,12 @@ def test_events_of_other_runs_are_ended():
 # over HTTP
 
 
-def free_offset():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1] - 4004
-
-
 @asynccontextmanager
 async def generator(ingest_url, *, started=True, **settings):
     made = Settings(
         log_url="memory:",
         store_url="memory:",
-        port_offset=free_offset(),
+        port_offset=free_offset(4004),
         ingest_url=ingest_url,
         distribute_url="http://127.0.0.1:9",
         log_level="error",

@@ -3,7 +3,6 @@
 import gzip
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import httpx
+from ports import free_offset
 
 from sb_core.runtime import SystemClock, open_context
 from sb_core.settings import Settings
@@ -20,12 +20,6 @@ from sb_generator.sender import HttpSender
 from sb_ingest.service import IngestService
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_offset():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1] - 4000
 
 
 @contextmanager
@@ -70,7 +64,7 @@ def test_record_replay_record_gives_the_same_bytes(run, feeds, tmp_path):
     ]
 
     async def main():
-        settings = Settings(log_url="memory:", store_url="memory:", port_offset=free_offset(), log_level="error")
+        settings = Settings(log_url="memory:", store_url="memory:", port_offset=free_offset(4000), log_level="error")
         url = f"http://127.0.0.1:{settings.port('feed-ingestion')}"
         async with open_context(settings, "feed-ingestion") as context, anyio.create_task_group() as group:
             stop = anyio.Event()

@@ -11,9 +11,6 @@ import anyio
 import pytest
 import trio
 import trio.testing
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from ingest_stub import serving
 
 from sb_core.runtime import SystemClock

@@ -9,9 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from world_reader import Reader, lines
 
 from sb_core import messages

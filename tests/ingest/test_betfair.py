@@ -1,13 +1,8 @@
 """The Betfair normaliser, worked out by hand on small messages: prices, lines, events, ends and order."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from betfair_driver import (
     MARKET,
     PT,

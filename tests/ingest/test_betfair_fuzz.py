@@ -2,15 +2,10 @@
 
 import contextlib
 import json
-import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from betfair_driver import Feed, Knowing, change, closed, definition, handicap, handicap_runners, of
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,15 +1,10 @@
 """Which canonical market a Betfair market becomes, and that two of them never become one."""
 
 import itertools
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from betfair_driver import Feed, change, definition, handicap, handicap_runners, of
 from hypothesis import given
 from hypothesis import strategies as st

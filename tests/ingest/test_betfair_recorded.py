@@ -2,16 +2,12 @@
 
 import bz2
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from betfair_driver import Knowing
 
 from sb_core.errors import FeedError

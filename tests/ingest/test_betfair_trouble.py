@@ -1,14 +1,9 @@
 """What Betfair input can do wrong: refusals by the smallest piece, what they close, and sessions that are lost."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from betfair_driver import MARKET, Feed, change, closed, definition, handicap, market, of, prices, runners, started
 
 from sb_core.errors import FeedError

@@ -1,13 +1,9 @@
 """Capture: original bytes and arrival times, and no listener slows intake down."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, driver, odds
 
 from sb_ingest import capture

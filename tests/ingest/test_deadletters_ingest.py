@@ -1,12 +1,8 @@
 """Dead letters read back and replayed: only what was refused, received anew; a dry run leaves no trace."""
 
 import json
-import sys
-from pathlib import Path
 
 import msgspec
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, Driver, driver, market, odds
 
 from sb_core import deadletter, messages, topics

@@ -2,14 +2,10 @@
 
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import anyio
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, driver, market, odds
 
 from sb_core import messages, topics

@@ -1,13 +1,9 @@
 """The account balances over every mix of good, bad and failing input: received = accepted + refused + unknown."""
 
 import json
-import sys
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, driver, market, odds
 
 from sb_core import topics

@@ -2,13 +2,9 @@
 
 import gzip
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, Driver, driver, market, odds
 
 # packed without the time, so that tests have the same ids in every process

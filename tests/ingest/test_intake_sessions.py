@@ -1,13 +1,9 @@
 """Sessions of a feed that sends deltas: one request at a time, adopted when acknowledged, lost when in doubt."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, Driver, driver
 
 from sb_core.messages import Odds, Producer

@@ -1,15 +1,11 @@
 """The owner of producers' liveness in a running service: what it appends to the feed partitions, ticks, takeovers."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import msgspec
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import NOW, Driver, driver, odds
 
 from sb_core import messages, topics

@@ -1,15 +1,11 @@
 """Every recorded UOF document, with what must come of it, worked out by hand from the file."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from uof_driver import KEY, Asked, read, shown
 
 from sb_core import sports

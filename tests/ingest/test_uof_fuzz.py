@@ -1,15 +1,10 @@
 """Broken input: whatever comes, a document becomes messages and refusals, or a FeedError with a code. Nothing else."""
 
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from uof_driver import Asked, read
 
 from sb_core import sports

@@ -1,14 +1,10 @@
 """The recorded documents that are long, by their decisive facts, and what market descriptions teach."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from uof_driver import Asked, read, shown
 
 from sb_core import sports

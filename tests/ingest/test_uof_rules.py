@@ -1,13 +1,8 @@
 """One test or row per rule: sport, time, statuses, prices, results, stops, windows, refusals."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from uof_driver import KEY, Asked, read, shown
 
 from sb_core.errors import FeedError

@@ -1,13 +1,8 @@
 """Scores of all four sports: periods, clocks, details, statuses."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from uof_driver import Asked, read, shown
 
 from sb_core import sports

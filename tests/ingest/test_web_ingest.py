@@ -5,20 +5,17 @@ import io
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
 from intake_driver import market, odds
+from ports import free_offset
 
 from sb_core import topics
 from sb_core.adapters.memory_log import MemoryLog
@@ -30,19 +27,12 @@ from sb_ingest import deadletters_cli
 from sb_ingest.service import IngestService
 
 
-def free_offset() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port - PORTS["feed-ingestion"]
-
-
 @asynccontextmanager
 async def serving(**more: Any) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
     clock = SystemClock()
     log = MemoryLog(clock)
     await log.create(topics.specs())
-    settings = Settings(data="unused", port_offset=free_offset(), **more)
+    settings = Settings(data="unused", port_offset=free_offset(PORTS["feed-ingestion"]), **more)
     context = Context(
         settings=settings,
         log=log,

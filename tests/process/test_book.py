@@ -1,12 +1,6 @@
 """Tables for the fold: one test or row per sentence of DESIGN.md's "The fold"."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import (
     Driver,
     cancel,

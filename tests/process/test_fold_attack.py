@@ -1,15 +1,7 @@
 """Attacks on the fold: every test here showed a bug once, or holds the fold against a plain reference of its rules."""
 
-import sys
-from pathlib import Path
-
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import (
     Driver,
     cancel,
@@ -25,6 +17,8 @@ from fold_driver import (
     unsettle,
 )
 from fold_plain import Plain
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sb_core import messages as m
 from sb_core import odds as exact

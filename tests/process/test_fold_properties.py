@@ -1,14 +1,6 @@
 """Property: duplicates and redeliveries, in any interleaving and any batching, give the same state, `rev`s and digests."""
 
-import sys
-from pathlib import Path
-
 import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import (
     Driver,
     cancel,
@@ -23,6 +15,8 @@ from fold_driver import (
     uncancel,
     unsettle,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TS = st.integers(1, 30)
 WHO = st.sampled_from(["1", "3"])

@@ -1,14 +1,9 @@
 """The processor's loop over real embedded adapters: assignment, outbox, fences, retries, cache generations."""
 
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import odds, producer, stop
 
 from sb_core import messages as m

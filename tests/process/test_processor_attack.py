@@ -1,14 +1,8 @@
 """Attacks on the processor's loop: every port call cut off or failing, stops while dependencies are down, crashes."""
 
-import sys
-from pathlib import Path
-
 import anyio
 import anyio.lowlevel
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import fixture, odds, producer, stop
 from test_processor import FEED, UPDATES, append, drain, feed_record, processing, world
 

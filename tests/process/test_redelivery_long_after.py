@@ -1,14 +1,9 @@
 """Redelivery after the event has forgotten the message's id: what was refused once for what stood then stays refused."""
 
 import random
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fold_driver import Driver, cancel, fixture, hold, odds, release, score, settle, stop, uncancel, unsettle
 
 from sb_process import book

@@ -1,27 +1,21 @@
 """REST over real sockets: what a test client can't show (escapes, HEAD, kept connections, 304 without a body)."""
 
-import socket
 from functools import partial
 from urllib.parse import quote
 
 import anyio
 import httpx
 import trio
+from ports import free_port
 
 from sb_core.web import serve_http
 
 EVENT = "uof:sr:match:42"
 
 
-def _free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def _over_http(in_world, test):
     async def within(world):
-        port, stop = _free_port(), anyio.Event()
+        port, stop = free_port(), anyio.Event()
         async with anyio.create_task_group() as group:
             await group.start(
                 partial(serve_http, world.app, bind="127.0.0.1", port=port, stop=stop, body_bytes_max=1_000)
