@@ -1,31 +1,28 @@
-"""The processor's loop: read, plan, commit, publish, for all partitions it is given. A thin shell around the planner.
+"""The processor's loop: read, have batches committed, publish, for all partitions it is given.
 
-The rules: memory adopts a plan only after its commit; a fence that doesn't match throws the partition's memory away;
-on every assignment the change log is published again from `done_offset`, before anything new.
+The rules: a fence that doesn't match throws the partition's memory away; on every assignment the change log is
+published again from `done_offset`, before anything new.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 
-from sb_core import sports, topics
-from sb_core.errors import DependencyError, FencedError, LogTruncatedError, UnavailableError, UnknownOutcomeError
+from sb_core import topics
+from sb_core.errors import DependencyError, FencedError, LogTruncatedError
 from sb_core.ports import Reader
-from sb_core.precedence import ranker
-from sb_core.records import Batch, CacheEntry, ChangeRow, Delivery, Fetched, Position, TopicPartition
+from sb_core.records import CacheEntry, ChangeRow, Delivery, Fetched, Position, TopicPartition
 from sb_core.runtime import Context
 from sb_process import plan as planning
 from sb_process import render
+from sb_process.batches import Batches
 from sb_process.held import Held, claimed
 from sb_process.meters import Meters
-from sb_process.plan import Decoded, Plan, Surroundings
-from sb_process.publish import Published, Publisher, backoff_s
-from sb_process.state import Fold, load
-
-T = TypeVar("T")
+from sb_process.publish import Published, Publisher
+from sb_process.retry import Retry
 
 OWNER_BYTES: Final = 16
 OUTBOX_OFFSETS_MAX: Final = 500
@@ -52,18 +49,14 @@ class Processor:
         """Partitions that stopped themselves, and why."""
         self._fenced_out: dict[int, None] = {}
         """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
-        self._kinds = sports.get(sport).markets
-        self._rank = ranker(context.config.rank)
         self._meters = Meters(context.telemetry)
+        self._retry = Retry(context.telemetry, context.entropy)
+        self._batches = Batches(context, sport, self._meters, self._retry)
         self._publisher: Publisher
         self._tell_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Processor {self.sport} partitions={sorted(self.held)} stopped={sorted(self.stopped)}>"
-
-    def draw(self) -> float:
-        """Return a number in [0, 1) for jitter, from the context's entropy."""
-        return int.from_bytes(self.context.entropy(4), "big") / 2**32
 
     async def run(self, stop: anyio.Event) -> None:
         """Process until `stop`; then finish the batch, publish what was committed, and say so in the positions."""
@@ -75,7 +68,7 @@ class Processor:
             overlap_max=settings.process_overlap_max,
             done=self._done,
             cache_failed=self._cache_failed,
-            draw=self.draw,
+            retry=self._retry,
         )
         reader = self.context.log.reader([self.topic], self.group)
         working = anyio.CancelScope()
@@ -133,7 +126,7 @@ class Processor:
             self._stop_partition(reader, error)
         except DependencyError as error:
             self.context.telemetry.warn("read_failed", error=str(error))
-        await anyio.sleep(backoff_s(1, self.draw()))
+        await self._retry.pause(1)
         return Delivery()
 
     async def _process_all(self, reader: Reader, records: Sequence[Fetched]) -> None:
@@ -142,14 +135,21 @@ class Processor:
             if record.partition in self.held:
                 by_partition[record.partition].append(record)
         cycle: list[Published] = []
-        for partition, own in by_partition.items():
-            self._meters.batch.observe(len(own))
-            try:
-                cycle.extend(await self._process(self.held[partition], own))
-            except FencedError as error:
-                self._fence(reader, partition, error)
+        async with anyio.create_task_group() as group:
+            for partition, own in by_partition.items():
+                self._meters.batch.observe(len(own))
+                group.start_soon(self._process, reader, self.held[partition], own, cycle)
         if cycle:
+            self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))
             await self._publisher.submit(cycle)
+
+    async def _process(self, reader: Reader, held: Held, records: Sequence[Fetched], cycle: list[Published]) -> None:
+        """Have one partition's batch committed, and its share added to what is published."""
+        cached_max = max(1, self.context.settings.process_events_cached_max // len(self.held))
+        try:
+            cycle.extend(await self._batches.process(held, records, cached_max))
+        except FencedError as error:
+            self._fence(reader, held.partition, error)
 
     # assignment
 
@@ -157,7 +157,7 @@ class Processor:
         """Claim a partition, publish again what may not have been, and go on from its position."""
         partition = place[1]
         owner = self.context.entropy(OWNER_BYTES).hex()
-        position = await self._insist("claim", partial(self.context.store.claim, place, owner))
+        position = await self._retry.insist("claim", partial(self.context.store.claim, place, owner))
         self.held[partition] = claimed(position, owner)
         await self._republish(place, position)
         reader.seek(place, position.next_offset)
@@ -165,22 +165,11 @@ class Processor:
             "assigned", topic=place[0], partition=partition, epoch=position.epoch, next_offset=position.next_offset
         )
 
-    async def _insist(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again until there is an answer: a dependency that fails for a while must not end the service."""
-        attempt = 0
-        while True:
-            try:
-                return await ask()
-            except DependencyError as error:
-                attempt += 1
-                self.context.telemetry.warn(f"{what}_failed", attempt=attempt, error=str(error))
-                await anyio.sleep(backoff_s(attempt, self.draw()))
-
     async def _republish(self, place: TopicPartition, position: Position) -> None:
         start = position.done_offset
         while start < position.next_offset:
             end = min(start + OUTBOX_OFFSETS_MAX, position.next_offset)
-            rows = await self._insist("outbox", partial(self.context.store.outbox, place, start, end))
+            rows = await self._retry.insist("outbox", partial(self.context.store.outbox, place, start, end))
             updates = [planning.update_record(self.sport, place[1], row.event, row.update, row.updated) for row in rows]
             share = Published(
                 partition=place[1],
@@ -197,7 +186,7 @@ class Processor:
     async def _shown(self, rows: Sequence[ChangeRow]) -> list[CacheEntry]:
         entries = []
         for event in dict.fromkeys(row.event for row in rows):
-            found = await self._insist("event", partial(self.context.store.event, event))
+            found = await self._retry.insist("event", partial(self.context.store.event, event))
             if found is not None:
                 value = render.snapshot(found.header, list(found.markets))
                 entries.append(CacheEntry(event, 0, found.lineage, found.rev, value))
@@ -222,128 +211,10 @@ class Processor:
     async def _claim_again(self, reader: Reader) -> None:
         """Be assigned again what a fence took away and the group did not."""
         if self._fenced_out:
-            await anyio.sleep(backoff_s(1, self.draw()))
+            await self._retry.pause(1)
         while self._fenced_out:
             partition, _ = self._fenced_out.popitem()
             await self._assign(reader, (self.topic, partition))
-
-    # a batch
-
-    async def _process(self, held: Held, records: Sequence[Fetched]) -> list[Published]:
-        """Plan and commit records of one partition; a store that refuses the batch makes it halve the batch."""
-        if records[0].offset < held.next_offset:
-            records = [record for record in records if record.offset >= held.next_offset]
-            if not records:
-                return []
-        batch = [planning.decode(record) for record in records]
-        try:
-            return [await self._commit_batch(held, batch)]
-        except (FencedError, UnavailableError, UnknownOutcomeError):
-            raise
-        except DependencyError as error:
-            if len(records) == 1:
-                self.context.telemetry.error("store_refused", offset=records[0].offset, error=str(error))
-                return [await self._commit_batch(held, [planning.refused_by_store(batch[0], str(error))])]
-            middle = len(records) // 2
-            return [*await self._process(held, records[:middle]), *await self._process(held, records[middle:])]
-
-    async def _commit_batch(self, held: Held, batch: list[Decoded]) -> Published:
-        clock = self.context.clock
-        begun = clock.monotonic_s()
-        folds, listed = await self._load(held, batch)
-        around = Surroundings(
-            sport=self.sport,
-            topic=self.topic,
-            partition=held.partition,
-            lineage=held.lineage,
-            kinds=self._kinds,
-            rank=self._rank,
-            now=clock.now_ms(),
-            dead_letter_bytes_max=self.context.settings.dead_letter_bytes_max,
-        )
-        planned = clock.monotonic_s()
-        self._meters.stage.labels("load").observe(planned - begun)
-        plan = planning.plan_batch(batch, held.state, folds, listed, around)
-        begun = clock.monotonic_s()
-        self._meters.stage.labels("plan").observe(begun - planned)
-        if plan.dead:
-            await self._insist("append", partial(self.context.log.append, plan.dead))
-        await self._commit(held, plan)
-        self._meters.stage.labels("commit").observe(clock.monotonic_s() - begun)
-        return self._adopt(held, plan)
-
-    async def _load(self, held: Held, batch: list[Decoded]) -> tuple[Mapping[str, Fold], Mapping[str, Sequence[str]]]:
-        """Bring every event that a batch needs into memory."""
-        events, producers = planning.wanted(batch)
-        store = self.context.store
-        listed: dict[str, Sequence[str]] = {}
-        for producer in sorted(producers):
-            place = self.topic, held.partition
-            listed[producer] = await self._insist("listing", partial(store.listing, place, producer))
-            events.update(listed[producer])
-        missing = sorted(event for event in events if event not in held.folds)
-        if missing:
-            for name, stored in (await self._insist("load", partial(store.load, missing))).items():
-                held.folds[name] = load(stored.state, stored.markets)
-        for event in sorted(events):
-            if event in held.folds:
-                held.folds.move_to_end(event)
-        return held.folds, listed
-
-    async def _commit(self, held: Held, plan: Plan) -> None:
-        """Commit one transaction, again and again while it certainly did not happen. Raises FencedError."""
-        published, changes = held.published, held.published_changes
-        if changes:
-            plan.counts["updates_published"] += changes
-        batch = held.transaction(self.topic, plan)
-        attempt = 0
-        while True:
-            try:
-                await self.context.store.commit(batch)
-                break
-            except UnavailableError as error:
-                attempt += 1
-                self._meters.retries.inc()
-                self.context.telemetry.warn("commit_failed", attempt=attempt, error=str(error))
-                await anyio.sleep(backoff_s(attempt, self.draw()))
-            except UnknownOutcomeError as error:
-                self._meters.unknown.inc()
-                self.context.telemetry.warn("commit_unknown", error=str(error))
-                if await self._committed(held, batch):
-                    break
-        held.done_offset = published
-        held.published_changes -= changes
-
-    async def _committed(self, held: Held, batch: Batch) -> bool:
-        """Read the position back after a reply was lost. Raises FencedError where it can't tell."""
-        if batch.next_offset == batch.expected:
-            # it moves nothing that the fence looks at, so it might happen late and count twice; a new epoch ends that
-            raise FencedError(f"{self.topic}/{held.partition}: unknown whether the position was settled")
-        positions = await self._insist("positions", partial(self.context.store.positions, [self.topic]))
-        for position in positions:
-            if position.partition == held.partition:
-                if (position.epoch, position.owner) != (held.epoch, held.owner):
-                    break
-                return position.next_offset == batch.next_offset
-        raise FencedError(f"{self.topic}/{held.partition} has another owner")
-
-    def _adopt(self, held: Held, plan: Plan) -> Published:
-        """Let memory follow the commit."""
-        held.adopt(plan, max(1, self.context.settings.process_events_cached_max // max(1, len(self.held))))
-        self._meters.count(plan.counts)
-        self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))
-        updates = plan.updates
-        if plan.ticked is not None:
-            updates = [*updates, planning.tick_record(self.sport, held.partition, plan.ticked)]
-        return Published(
-            partition=held.partition,
-            epoch=held.epoch,
-            cache_generation=held.cache_generation,
-            upto=plan.next_offset,
-            changes=len(plan.changes),
-            cache=plan.cache,
-            updates=updates,
-        )
 
     # after publishing
 
@@ -368,7 +239,7 @@ class Processor:
             except DependencyError as error:
                 attempt += 1
                 self.context.telemetry.warn("cache_generation_failed", attempt=attempt, error=str(error))
-                await anyio.sleep(backoff_s(attempt, self.draw()))
+                await self._retry.pause(attempt)
             else:
                 return
 
@@ -393,6 +264,6 @@ class Processor:
                 continue
             plan = planning.empty(held.next_offset, held.state)
             try:
-                await self._commit(held, plan)
+                await self._batches.commit(held, plan)
             except FencedError as error:
                 self._fence(reader, held.partition, error)

@@ -4,7 +4,6 @@ The rule: a partition's updates are appended in the order of their `rev`s; what 
 that the next transaction can say so (`done_offset`). A cache that fails never holds an update up.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,7 @@ from sb_core.errors import DependencyError
 from sb_core.ports import Cache, Log
 from sb_core.records import CacheEntry, Record
 from sb_core.telemetry import Telemetry
-
-BACKOFF_S_MIN = 0.05
-BACKOFF_S_MAX = 2.0
+from sb_process.retry import Retry
 
 
 class Published(Struct, frozen=True):
@@ -34,11 +31,6 @@ class Published(Struct, frozen=True):
     updates: list[Record]
 
 
-def backoff_s(attempt: int, draw: float) -> float:
-    """Return how long to wait before a retry: exponential with full jitter; `draw` is in [0, 1)."""
-    return BACKOFF_S_MIN + draw * min(BACKOFF_S_MAX, BACKOFF_S_MIN * math.pow(2, min(attempt, 10)))
-
-
 class Publisher:
     """Takes cycles in order through a bounded channel; `done` is called with each share that was acknowledged."""
 
@@ -51,14 +43,14 @@ class Publisher:
         overlap_max: int,
         done: Callable[[Published], None],
         cache_failed: Callable[[int], Any],
-        draw: Callable[[], float],
+        retry: Retry,
     ) -> None:
         self._log = log
         self._cache = cache
         self._telemetry = telemetry
         self._done = done
         self._cache_failed = cache_failed
-        self._draw = draw
+        self._retry = retry
         self._send: MemoryObjectSendStream[list[Published]]
         self._receive: MemoryObjectReceiveStream[list[Published]]
         self._send, self._receive = anyio.create_memory_object_stream[list[Published]](overlap_max)
@@ -97,7 +89,7 @@ class Publisher:
                 attempt += 1
                 self._retries.inc()
                 self._telemetry.warn("append_failed", what="updates", attempt=attempt, error=str(error))
-                await anyio.sleep(backoff_s(attempt, self._draw()))
+                await self._retry.pause(attempt)
         for share in cycle:
             self._done(share)
 

@@ -18,7 +18,9 @@ from sb_core.records import Batch, CacheEntry
 from sb_distribute.state import NodeState
 from sb_ingest.intake import Intake
 from sb_process import book, draft
-from sb_process.processor import Held, Processor
+from sb_process.batches import Batches
+from sb_process.held import Held
+from sb_process.processor import Processor
 
 Patch = tuple[Any, str, Any]
 
@@ -49,52 +51,46 @@ def fence_ignored() -> list[Patch]:
 def memory_kept_over_a_fence() -> list[Patch]:
     """What a processor remembers of a partition outlives its loss."""
     remembered: dict[tuple[int, int], Any] = {}
-    assign, adopt = Processor._assign, Processor._adopt
+    assign, adopt = Processor._assign, Batches._adopt
 
-    def keep(self: Processor, held: Held, plan: Any) -> Any:
+    def keep(self: Batches, held: Held, *given: Any) -> Any:
         remembered[id(self), held.partition] = held.folds
-        return adopt(self, held, plan)
+        return adopt(self, held, *given)
 
     async def claim(self: Processor, reader: Any, place: tuple[str, int]) -> None:
         await assign(self, reader, place)
-        self.held[place[1]].folds.update(remembered.get((id(self), place[1]), {}))
+        self.held[place[1]].folds.update(remembered.get((id(self._batches), place[1]), {}))
 
-    return [(Processor, "_adopt", keep), (Processor, "_assign", claim)]
+    return [(Batches, "_adopt", keep), (Processor, "_assign", claim)]
 
 
 def memory_adopted_before_commit() -> list[Patch]:
     """Memory follows the plan at once, and a commit that is refused is planned again upon that memory."""
-    real = Processor._commit_batch
+    commit, commit_batch = Batches.commit, Batches._commit_batch
     tries: set[int] = set()
 
-    async def commit_batch(self: Processor, held: Held, batch: Any) -> Any:
-        commit = self._commit
+    async def adopt_first(self: Batches, held: Held, plan: Any) -> None:
+        held.folds.update(plan.folds)
+        if plan.folds and id(plan) not in tries and "store" in _down(self):
+            tries.add(id(plan))
+            raise _AgainError
+        await commit(self, held, plan)
 
-        async def adopt_first(held: Held, plan: Any) -> None:
-            held.folds.update(plan.folds)
-            if id(plan) not in tries and "store" in _down(self):
-                tries.add(id(plan))
-                raise _AgainError
-            await commit(held, plan)
-
-        self._commit = adopt_first  # type: ignore[method-assign]
+    async def again(self: Batches, *given: Any) -> Any:
         try:
-            return await real(self, held, batch)
+            return await commit_batch(self, *given)
         except _AgainError:
-            self._commit = commit  # type: ignore[method-assign]
-            return await real(self, held, batch)
-        finally:
-            self._commit = commit  # type: ignore[method-assign]
+            return await commit_batch(self, *given)
 
-    return [(Processor, "_commit_batch", commit_batch)]
+    return [(Batches, "commit", adopt_first), (Batches, "_commit_batch", again)]
 
 
 class _AgainError(Exception):
     """A commit that was refused."""
 
 
-def _down(processor: Processor) -> set[str]:
-    store: Any = processor.context.store
+def _down(batches: Batches) -> set[str]:
+    store: Any = batches._context.store
     return store._wire.weather.down
 
 
@@ -105,19 +101,19 @@ def outbox_not_republished() -> list[Patch]:
 
 def done_offset_too_early() -> list[Patch]:
     """The position says that a batch was published when it was only committed."""
-    real = Processor._adopt
+    real = Batches._adopt
 
-    def adopt(self: Processor, held: Held, plan: Any) -> Any:
-        share = real(self, held, plan)
+    def adopt(self: Batches, held: Held, *given: Any) -> Any:
+        share = real(self, held, *given)
         held.published, held.published_changes = share.upto, held.published_changes + share.changes
         return share
 
-    return [(Processor, "_adopt", adopt), (Processor, "_done", _answer(None))]
+    return [(Batches, "_adopt", adopt), (Processor, "_done", _answer(None))]
 
 
 def unknown_commit_taken_for_done() -> list[Patch]:
     """A lost reply means that it happened."""
-    return [(Processor, "_committed", _later(True))]
+    return [(Batches, "_committed", _later(True))]
 
 
 def fenced_partition_dropped() -> list[Patch]:

@@ -1,0 +1,160 @@
+"""One partition's batch from records to committed memory: load, plan, commit, adopt.
+
+The rules: memory adopts a plan only after its commit; a store that refuses a batch makes it halve the batch, down to
+the one record that becomes a dead letter. Batches of several partitions go side by side, so that one is planned while
+another is being committed; plans take turns, so that nothing else waits for more than one of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import anyio
+
+from sb_core import sports, topics
+from sb_core.errors import DependencyError, FencedError, UnavailableError, UnknownOutcomeError
+from sb_core.precedence import ranker
+from sb_core.records import Batch, Fetched
+from sb_core.runtime import Context
+from sb_process import plan as planning
+from sb_process.held import Held
+from sb_process.meters import Meters
+from sb_process.plan import Decoded, Plan, Surroundings
+from sb_process.publish import Published
+from sb_process.retry import Retry
+from sb_process.state import Fold, load
+
+
+class Batches:
+    """Plans and commits batches of a sport's partitions."""
+
+    def __init__(self, context: Context, sport: str, meters: Meters, retry: Retry) -> None:
+        self._context = context
+        self._sport = sport
+        self._topic = topics.feed(sport)
+        self._meters = meters
+        self._retry = retry
+        self._kinds = sports.get(sport).markets
+        self._rank = ranker(context.config.rank)
+        self._turn = anyio.Lock()
+
+    async def process(self, held: Held, records: Sequence[Fetched], cached_max: int) -> list[Published]:
+        """Plan and commit records of one partition, keeping `cached_max` events in memory. Raises FencedError."""
+        if records[0].offset < held.next_offset:
+            records = [record for record in records if record.offset >= held.next_offset]
+            if not records:
+                return []
+        batch = [planning.decode(record) for record in records]
+        try:
+            return [await self._commit_batch(held, batch, cached_max)]
+        except (FencedError, UnavailableError, UnknownOutcomeError):
+            raise
+        except DependencyError as error:
+            if len(records) == 1:
+                self._context.telemetry.error("store_refused", offset=records[0].offset, error=str(error))
+                refused = planning.refused_by_store(batch[0], str(error))
+                return [await self._commit_batch(held, [refused], cached_max)]
+            middle = len(records) // 2
+            return [
+                *await self.process(held, records[:middle], cached_max),
+                *await self.process(held, records[middle:], cached_max),
+            ]
+
+    async def _commit_batch(self, held: Held, batch: list[Decoded], cached_max: int) -> Published:
+        clock, stage = self._context.clock, self._meters.stage
+        begun = clock.monotonic_s()
+        folds, listed = await self._load(held, batch)
+        stage.labels("load").observe(clock.monotonic_s() - begun)
+        async with self._turn:
+            begun = clock.monotonic_s()
+            plan = planning.plan_batch(batch, held.state, folds, listed, self._around(held))
+            stage.labels("plan").observe(clock.monotonic_s() - begun)
+        begun = clock.monotonic_s()
+        if plan.dead:
+            await self._retry.insist("append", partial(self._context.log.append, plan.dead))
+        await self.commit(held, plan)
+        stage.labels("commit").observe(clock.monotonic_s() - begun)
+        return self._adopt(held, plan, cached_max)
+
+    def _around(self, held: Held) -> Surroundings:
+        return Surroundings(
+            sport=self._sport,
+            topic=self._topic,
+            partition=held.partition,
+            lineage=held.lineage,
+            kinds=self._kinds,
+            rank=self._rank,
+            now=self._context.clock.now_ms(),
+            dead_letter_bytes_max=self._context.settings.dead_letter_bytes_max,
+        )
+
+    async def _load(self, held: Held, batch: list[Decoded]) -> tuple[Mapping[str, Fold], Mapping[str, Sequence[str]]]:
+        """Bring every event that a batch needs into memory."""
+        events, producers = planning.wanted(batch)
+        store = self._context.store
+        listed: dict[str, Sequence[str]] = {}
+        for producer in sorted(producers):
+            place = self._topic, held.partition
+            listed[producer] = await self._retry.insist("listing", partial(store.listing, place, producer))
+            events.update(listed[producer])
+        missing = sorted(event for event in events if event not in held.folds)
+        if missing:
+            for name, stored in (await self._retry.insist("load", partial(store.load, missing))).items():
+                held.folds[name] = load(stored.state, stored.markets)
+        for event in sorted(events):
+            if event in held.folds:
+                held.folds.move_to_end(event)
+        return held.folds, listed
+
+    async def commit(self, held: Held, plan: Plan) -> None:
+        """Commit one transaction, again and again while it certainly did not happen. Raises FencedError."""
+        published, changes = held.published, held.published_changes
+        if changes:
+            plan.counts["updates_published"] += changes
+        batch = held.transaction(self._topic, plan)
+        attempt = 0
+        while True:
+            try:
+                await self._context.store.commit(batch)
+                break
+            except UnavailableError as error:
+                attempt += 1
+                self._meters.retries.inc()
+                self._context.telemetry.warn("commit_failed", attempt=attempt, error=str(error))
+                await self._retry.pause(attempt)
+            except UnknownOutcomeError as error:
+                self._meters.unknown.inc()
+                self._context.telemetry.warn("commit_unknown", error=str(error))
+                if await self._committed(held, batch):
+                    break
+        held.done_offset = published
+        held.published_changes -= changes
+
+    async def _committed(self, held: Held, batch: Batch) -> bool:
+        """Read the position back after a reply was lost. Raises FencedError where it can't tell."""
+        if batch.next_offset == batch.expected:
+            # it moves nothing that the fence looks at, so it might happen late and count twice; a new epoch ends that
+            raise FencedError(f"{self._topic}/{held.partition}: unknown whether the position was settled")
+        ask = partial(self._context.store.positions, [self._topic])
+        for position in await self._retry.insist("positions", ask):
+            if position.partition == held.partition:
+                if (position.epoch, position.owner) != (held.epoch, held.owner):
+                    break
+                return position.next_offset == batch.next_offset
+        raise FencedError(f"{self._topic}/{held.partition} has another owner")
+
+    def _adopt(self, held: Held, plan: Plan, cached_max: int) -> Published:
+        """Let memory follow the commit."""
+        held.adopt(plan, cached_max)
+        self._meters.count(plan.counts)
+        updates = plan.updates
+        if plan.ticked is not None:
+            updates = [*updates, planning.tick_record(self._sport, held.partition, plan.ticked)]
+        return Published(
+            partition=held.partition,
+            epoch=held.epoch,
+            cache_generation=held.cache_generation,
+            upto=plan.next_offset,
+            changes=len(plan.changes),
+            cache=plan.cache,
+            updates=updates,
+        )
