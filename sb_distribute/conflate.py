@@ -28,21 +28,30 @@ _changes_decoder: Final = msgspec.json.Decoder(Changes)
 class Change:
     """One update as read from the log, shared by everybody who passes it on."""
 
-    __slots__ = ("_changes", "_items", "_restricted", "_sent", "bytes", "event", "raw", "urgent", "version")
+    __slots__ = ("_changes", "_items", "_restricted", "_sent", "event", "raw", "version")
 
     def __init__(self, raw: RawUpdate) -> None:
         self.raw = raw
         self.event = raw.event
         self.version: Version = (raw.lineage, raw.rev)
-        self.urgent = raw.cause_type in URGENT
-        self.bytes = memoryview(raw.changes).nbytes
         self._changes: Changes | None = None
-        self._restricted: dict[frozenset[str], Changes | None] = {}
-        self._items: dict[tuple[str, int, frozenset[str] | None], Raw] = {}
+        # made when the first client needs them: most changes are nobody's
+        self._restricted: dict[frozenset[str], Changes | None] | None = None
+        self._items: dict[tuple[str, int, frozenset[str] | None], Raw] | None = None
         self._sent = -1
 
     def __repr__(self) -> str:
         return f"<Change {self.event} {self.raw.lineage}.{self.raw.prev}-{self.raw.rev} {self.raw.cause_type}>"
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it goes out at once."""
+        return self.raw.cause_type in URGENT
+
+    @property
+    def bytes(self) -> int:
+        """The size of what changed, as JSON."""
+        return memoryview(self.raw.changes).nbytes
 
     @property
     def changes(self) -> Changes:
@@ -53,14 +62,16 @@ class Change:
 
     def restricted(self, markets: frozenset[str]) -> Changes | None:
         """Return what changed of these markets and of the event itself; None when that is nothing."""
+        if self._restricted is None:
+            self._restricted = {}
         if markets not in self._restricted:
             self._restricted[markets] = restrict(self.changes, markets)
         return self._restricted[markets]
 
     def item(self, form: Format, prev: int, sent: int, markets: frozenset[str] | None) -> Raw:
         """Encode as the only change since `prev`; once for all who have the same format, prev and markets."""
-        if sent != self._sent:
-            self._items.clear()
+        if sent != self._sent or self._items is None:
+            self._items = {}
             self._sent = sent
         key = form.name, prev, markets
         item = self._items.get(key)

@@ -148,6 +148,8 @@ class Hub:
 
     def changed(self, steps: Sequence[Step], before: Position, now_ms: int) -> None:
         """Take changes to whom they concern; `before` is the position before the first of them."""
+        if not self._index.all:
+            return
         touched: dict[Session, None] = {}
         for step in steps:
             change = step.change

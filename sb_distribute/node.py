@@ -4,6 +4,7 @@ The rules: nobody is ever given an event older than what this node has already s
 with a deadline; a node that can't follow says so (`reason`, `stale`) and goes on trying.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -24,7 +25,7 @@ from sb_distribute.loader import Loader, Loads
 from sb_distribute.producers import ProducerRow, Producers, jittered
 from sb_distribute.state import EventSnapshot, NodeState, Step
 
-READ_RECORDS_MAX: Final = 200
+READ_RECORDS_MAX: Final = 500
 READ_WAIT_S: Final = 1.0
 WANTED_RETRY_S: Final = 1.0
 EVENT_DEADLINE_S: Final = 4.0
@@ -58,6 +59,8 @@ class Node:
         self._producers = Producers(context)
         self._started = False
         self._next: dict[TopicPartition, int] = {}
+        self._indexes: dict[TopicPartition, int] = {}
+        """Partitions of the updates topics by what the state knows them as."""
         self._reason: str | None = "starting"
         self._began_ms = context.clock.now_ms()
         self._told: dict[str, int] = {}
@@ -199,6 +202,7 @@ class Node:
         places = dict(await self._context.admin.offsets_at(names, since_ms))
         state.read_from_ms = since_ms
         self.state = state
+        self._indexes = {(topics.updates(topics.sport_of(feed)), n): i for (feed, n), i in state.index.items()}
         if self._listener is not None:
             self._listener.forget(state, self._clock.now_ms())
         reader = self._context.log.reader(names)
@@ -255,19 +259,21 @@ class Node:
         steps: list[Step] = []
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
-            index = state.index.get((topics.feed(topics.sport_of(record.topic)), record.partition))
+            index = self._indexes.get((record.topic, record.partition))
             if index is None or record.value is None:
                 continue
             step = self._step(index, record, before)
             if step is not None:
                 steps.append(step)
-                self._updates.labels(step.outcome).inc()
                 if step.outcome == "missing":
                     self.want(step.change.event)
+        for outcome, count in Counter([step.outcome for step in steps]).items():
+            self._updates.labels(outcome).inc(count)
         if steps and self._listener is not None:
             self._listener.changed(steps, before, now_ms)
-        for step in steps:
-            self._arrived(step.change.event)
+        if self._waiters:
+            for step in steps:
+                self._arrived(step.change.event)
         if self._told:
             self._tell_staleness()
 
