@@ -81,6 +81,9 @@ class Assembly:
         self.completes_snapshot = False
         self.faults: list[Exception] = []
         self._known = known
+        self._knowledge = RequestKnowledge(
+            known, received=terms.received, sport_hint=terms.sport_hint, routing_key=terms.routing_key
+        )
         self._books = books
         self._tail = b',"received":%d,"trace":"%s"}' % (terms.received, terms.trace.encode())
         self._ts_max = terms.received + terms.ts_ahead_ms_max
@@ -97,9 +100,9 @@ class Assembly:
     def add(self, index: int, document: Document, normaliser: Normaliser, session: object, producer: str) -> Normalised:
         """Take in one document; returns what the normaliser made of it (nothing, if it could not be used)."""
         self._count("documents", 1)
-        terms = self.terms
-        key = document.key if document.key is not None else terms.routing_key
-        knowledge = RequestKnowledge(self._known, received=terms.received, sport_hint=terms.sport_hint, routing_key=key)
+        knowledge = self._knowledge
+        if document.key is not None:
+            knowledge = knowledge.of_document(document.key)
         if document.error is not None:
             # not raised: its traceback would hold this frame and so the document, a ring that waits for the collector
             found = _unusable(document.error, document.data, session, producer)

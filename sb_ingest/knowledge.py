@@ -143,6 +143,12 @@ class RequestKnowledge:
         self.sport_hint = sport_hint
         self.routing_key = routing_key
 
+    def of_document(self, routing_key: str) -> "RequestKnowledge":
+        """Return what is known about a document with a routing key of its own."""
+        return RequestKnowledge(
+            self._known, received=self.received, sport_hint=self.sport_hint, routing_key=routing_key
+        )
+
     def sport_of(self, event: str) -> str | None:
         """Return an event's sport."""
         return self._known.sport_of(event)

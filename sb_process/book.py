@@ -18,7 +18,6 @@ from sb_process import render, settle, stops
 from sb_process.draft import OUTCOMES_MAX, Draft, Outcome, Rules
 from sb_process.render import RenderedChanges, RenderedUpdate
 from sb_process.state import (
-    IDS_MAX,
     UNKNOWN,
     EventState,
     Fold,
@@ -29,6 +28,8 @@ from sb_process.state import (
     Version,
     advance,
     encoder,
+    knows,
+    remember,
     stands,
 )
 
@@ -45,6 +46,10 @@ class Applied(Struct, frozen=True):
     fixture_applied: bool = False
 
 
+_HOLDING: Final = (m.Hold, m.Release)
+"""What operators say; no producer is listed for it."""
+
+
 def new_fold(event: str, rules: Rules) -> Fold:
     """Return an event that nobody has named yet, at rev 0."""
     head = EventState(event=event, provider=event.partition(":")[0], sport=rules.sport, lineage=rules.lineage)
@@ -56,20 +61,20 @@ def apply(fold: Fold, message: m.AnyMessage, at: int, rules: Rules) -> Applied:
 
     Raises FeedError where the message breaks a limit that only the event knows; nothing has changed then.
     """
-    if message.id in fold.ids:
+    if knows(fold.ids, message.id):
         return Applied("duplicate", fold)
     handler = _HANDLERS.get(type(message))
     if handler is None:
         raise ContractError(f"no rule for messages of type {m.type_of(message)}")
     draft = Draft(fold, message, rules)
     handler(draft, message)
-    if not isinstance(message, m.Hold | m.Release) and None in draft.verdicts:
+    if None in draft.verdicts and not isinstance(message, _HOLDING):
         draft.listed()
     draft.show()
     outcome = draft.outcome
     if outcome == "duplicate":
         return Applied(outcome, fold)
-    ids = (*fold.ids[-(IDS_MAX - 1) :], message.id)
+    ids = remember(fold.ids, message.id)
     if outcome == "stale":
         # known all the same, by its id and in its lane: sent again after its market lost its owner, it must not apply
         markets = {**fold.markets, **draft.changed} if draft.changed else fold.markets
@@ -91,7 +96,7 @@ def apply_producer(fold: Fold, record: m.Producer, at: int, rules: Rules) -> App
     return _finish(draft, "applied", fold.ids, record, at)
 
 
-def _finish(draft: Draft, outcome: Outcome, ids: tuple[str, ...], message: m.Message, at: int) -> Applied:
+def _finish(draft: Draft, outcome: Outcome, ids: str, message: m.Message, at: int) -> Applied:
     before = draft.before
     markets = {**before.markets, **draft.changed} if draft.changed else before.markets
     if draft.created_markets:
@@ -373,4 +378,4 @@ def close(fold: Fold, at: int, received: int, refused: m.Message | None, rules: 
     draft.reshow = True
     draft.show()
     outcome = draft.outcome
-    return _finish(draft, outcome, (*fold.ids[-(IDS_MAX - 1) :], record.id), record, at)
+    return _finish(draft, outcome, remember(fold.ids, record.id), record, at)

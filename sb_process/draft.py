@@ -139,8 +139,9 @@ class Draft:
 
     def listed(self) -> None:
         """List the message's producer on the event, with the state the partition knows it in."""
-        if any(each.key == self.producer for each in self.head.producers):
-            return
+        for each in self.head.producers:
+            if each.key == self.producer:
+                return
         view = self.rules.views.get(self.producer, UNKNOWN)
         added = Listed(key=self.producer, state=view.state, since=view.since, reason=view.reason)
         if len(self.head.producers) >= PRODUCERS_MAX:
@@ -165,9 +166,10 @@ class Draft:
     @property
     def outcome(self) -> Outcome:
         """What the message came to, in the order that the design gives."""
-        if "duplicate" in self.verdicts:
+        verdicts = set(self.verdicts)
+        if "duplicate" in verdicts:
             return "duplicate"
-        if self.verdicts and all(verdict == "stale" for verdict in self.verdicts):
+        if verdicts == {"stale"}:
             return "stale"
         if self.created or self.content or self.moved or self.fields or self.score_changed:
             return "applied"

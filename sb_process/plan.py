@@ -108,11 +108,11 @@ def decode(record: Fetched) -> Decoded:
         return Decoded(record, None, FeedError("schema", str(error)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
         return Decoded(record, None, FeedError("malformed", str(error)))
-    if isinstance(message, Producer | Tick):
+    if isinstance(message, SYSTEM_TYPES):
         return Decoded(record, message)
     if isinstance(message, CONTROL_TYPES):
         return Decoded(record, None, FeedError("unsupported_type", "no feed topic holds messages of this type"))
-    if not message.id or not message.event or message.event != record.key:
+    if not message.id or "\n" in message.id or not message.event or message.event != record.key:
         return Decoded(record, None, FeedError("schema", "a feed record needs an id and its event as key"))
     return Decoded(record, message)
 

@@ -38,6 +38,8 @@ PRODUCER_IDS_MAX: Final = 8
 """How many of a producer's last records a partition knows by id."""
 REQUESTS_MAX: Final = 4
 """How many recovery requests count as answers to one outage."""
+NO_IDS: Final = "\n"
+"""An event's last ids before the first; see `remember`."""
 CANCELS_MAX: Final = 32
 """How many cancel windows a market may carry."""
 WINDOWS_MAX: Final = 256
@@ -171,14 +173,14 @@ class EventState(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Fold(Struct, kw_only=True):
-    """An event, its markets in order, its last ids and the digest of all it went through.
+    """An event, its markets in order, its last ids (see `remember`) and the digest of all it went through.
 
     `rendered` is a cache of the markets' shown JSON.
     """
 
     head: EventState
     markets: dict[MarketId, MarketState] = {}
-    ids: tuple[str, ...] = ()
+    ids: str = NO_IDS
     digest: str = ""
     rendered: dict[MarketId, bytes] = {}
 
@@ -220,7 +222,7 @@ class StoredHead(Struct, kw_only=True, gc=False):
     """What the `state` column of an event's row holds."""
 
     head: EventState
-    ids: tuple[str, ...]
+    ids: str
     digest: str
 
 
@@ -252,6 +254,22 @@ def lifted(view: ProducerView, version: Version) -> Version:
         if not outage.stepped and outage.since < version[1]:
             return outage.gen, version[1], version[2]
     return version
+
+
+def knows(ids: str, message_id: str) -> bool:
+    """Say whether an id is among an event's last ones."""
+    return f"\n{message_id}\n" in ids
+
+
+def remember(ids: str, message_id: str, ids_max: int = IDS_MAX) -> str:
+    """Add an id to an event's last `ids_max` ones, each between line ends, which no id holds.
+
+    One string, since every event has them and every message asks: as a tuple, most of the time would go into fetching
+    and counting references to 64 strings that lie anywhere.
+    """
+    if ids.count("\n") > ids_max:
+        ids = ids[ids.index("\n", 1) :]
+    return f"{ids}{message_id}\n"
 
 
 def stands(lane: Lane, key: str, version: Version, message_id: str) -> str | None:

@@ -1,13 +1,14 @@
 """Redelivery after the event has forgotten the message's id: what was refused once for what stood then stays refused."""
 
 import random
+from functools import partial
 
 import msgspec
 import pytest
 from fold_driver import Driver, cancel, fixture, hold, odds, release, score, settle, stop, uncancel, unsettle
 
 from sb_process import book
-from sb_process.state import IDS_MAX
+from sb_process.state import IDS_MAX, remember
 
 FORGETFUL_IDS_MAX = 2
 SEEDS = 300
@@ -66,7 +67,7 @@ def shape(driver):
 @pytest.mark.parametrize("length", [8, 25])
 def test_all_of_it_once_more_after_any_part_of_it_changes_nothing(monkeypatch, length):
     """A replay from the start after a crash: the ids at standing versions and the lanes are all there is to tell."""
-    monkeypatch.setattr(book, "IDS_MAX", FORGETFUL_IDS_MAX)
+    monkeypatch.setattr(book, "remember", partial(remember, ids_max=FORGETFUL_IDS_MAX))
     for seed in range(SEEDS):
         chance = random.Random(seed)
         sequence = [message(chance, number, length) for number in range(length)]

@@ -21,6 +21,7 @@ from sb_process import book, draft
 from sb_process.batches import Batches
 from sb_process.held import Held
 from sb_process.processor import Processor
+from sb_process.state import NO_IDS
 
 Patch = tuple[Any, str, Any]
 
@@ -126,7 +127,7 @@ def duplicates_not_recognised() -> list[Patch]:
     real = book.apply
 
     def apply(fold: Any, message: Any, at: int, rules: Any) -> Any:
-        return real(replace(fold, ids=()) if message.id in fold.ids else fold, message, at, rules)
+        return real(replace(fold, ids=NO_IDS), message, at, rules)
 
     return [(book, "apply", apply)]
 
