@@ -136,6 +136,11 @@ class StreamClient:
 
     # What is known.
 
+    @property
+    def subs(self) -> Sequence[str]:
+        """Return the names of all subscriptions."""
+        return tuple(self._subs)
+
     def followed(self, sub: str) -> Followed:
         """Return what is known of a subscription. Raises KeyError for one that was never made."""
         return self._subs[sub]

@@ -170,6 +170,8 @@ class Followed:
         self.asked_again = False
         self.events: dict[str, shown.Event] = {}
         self.stale: set[str] = set()
+        self.repeats = 0
+        """Items that were not newer than what was known, and dropped."""
 
     def __repr__(self) -> str:
         return f"<Followed {self.request.get('sub')} events={len(self.events)} synced={self.synced}>"
@@ -181,6 +183,7 @@ class Followed:
         held = self.events.get(item.event)
         sub = str(self.request["sub"])
         if held is not None and (item.lineage, item.rev) <= (held.lineage, held.rev):
+            self.repeats += 1
             return None
         if held is None or item.lineage != held.lineage or item.prev > held.rev:
             return Gap(sub, item.event, None if held is None else (held.lineage, held.rev), item.prev)

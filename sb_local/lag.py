@@ -1,6 +1,7 @@
 """`sb lag`: where each processor stands in its feed partitions, and what that means.
 
-The rule: positions come from the store, ends from the log, and the verdict from two looks a moment apart.
+The rule: positions come from the store, ends from the log, and the verdict from two looks a moment apart, by the rules
+that the console judges by.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import anyio
 import msgspec
 from msgspec import Struct
 
+from sb_console.lag import Look, judge
 from sb_core import settings as settings_module
 from sb_core import sports, topics
 from sb_core.records import Position, TopicPartition
@@ -34,28 +36,21 @@ class Lag(Struct, frozen=True):
     verdict: str
 
 
-def verdict(lag: int, grown: int, moved: int) -> str:
-    """Judge a partition by its lag, by how much its end grew, and by how far its position moved between two looks."""
-    if lag == 0 or (moved and moved >= grown and lag <= moved):
-        return "OK"
-    if not moved:
-        return "STALLED"
-    return "DRAINING" if moved > grown else "GROWING"
+Seen = tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]]
 
 
-def judge(
-    before: tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]],
-    after: tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]],
-    seconds: float,
-) -> list[Lag]:
+def compare(before: Seen, after: Seen, seconds: float) -> list[Lag]:
     """Compare two looks; a partition that nobody has claimed yet has no position."""
     rows = []
+    span_ms = round(seconds * 1000)
     for place, end in sorted(after[1].items()):
         position = after[0].get(place)
         earlier = before[0].get(place)
-        at = position.next_offset if position else 0
-        moved = at - (earlier.next_offset if earlier else 0)
-        grown = end - before[1].get(place, 0)
+        window = (
+            Look(0, earlier.next_offset if earlier else None, before[1].get(place, 0)),
+            Look(span_ms, position.next_offset if position else None, end),
+        )
+        judged = judge(window, stalled_ms=span_ms)
         rows.append(
             Lag(
                 topic=place[0],
@@ -63,18 +58,16 @@ def judge(
                 position=position.next_offset if position else None,
                 done=position.done_offset if position else None,
                 end=end,
-                lag=end - at,
-                in_per_s=round(grown / seconds, 1),
-                out_per_s=round(moved / seconds, 1),
-                verdict=verdict(end - at, grown, moved),
+                lag=judged.lag,
+                in_per_s=judged.in_per_s,
+                out_per_s=judged.out_per_s,
+                verdict=judged.verdict,
             )
         )
     return rows
 
 
-async def _look(
-    context: Context, feeds: Sequence[str]
-) -> tuple[dict[TopicPartition, Position], dict[TopicPartition, int]]:
+async def _look(context: Context, feeds: Sequence[str]) -> Seen:
     positions = {(each.topic, each.partition): each for each in await context.store.positions(feeds)}
     return positions, dict(await context.admin.ends(feeds))
 
@@ -84,7 +77,7 @@ async def _run(settings: Settings) -> list[Lag]:
     async with open_context(settings, "lag") as context:
         before = await _look(context, feeds)
         await anyio.sleep(LOOK_S)
-        return judge(before, await _look(context, feeds), LOOK_S)
+        return compare(before, await _look(context, feeds), LOOK_S)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(
                 f"{row.topic:28} {row.partition:4} {at:>9} {row.end:9} {row.lag:7} {row.in_per_s:7} {row.out_per_s:7} {row.verdict}\n"
             )
-    return 1 if any(row.verdict in {"STALLED", "GROWING"} for row in rows) else 0
+    return 1 if any(row.verdict in {"STALLED", "GROWING", "AT RISK"} for row in rows) else 0
 
 
 if __name__ == "__main__":

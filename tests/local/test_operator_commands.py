@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from sb_console.lag import Look, judge
 from sb_core import topics
 from sb_core.records import Record
 from sb_core.runtime import open_context
 from sb_core.settings import Settings
-from sb_local.lag import verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,8 +42,9 @@ def sb(data, *arguments, typed=""):
         (500, 10, 200, "DRAINING"),
     ],
 )
-def test_verdicts(lag, grown, moved, expected):
-    assert verdict(lag, grown, moved) == expected
+def test_two_looks_are_enough_for_a_verdict(lag, grown, moved, expected):
+    before, after = Look(0, 1_000 - lag - moved, 1_000 - grown), Look(1_000, 1_000 - lag, 1_000)
+    assert judge((before, after), stalled_ms=1_000).verdict == expected
 
 
 @pytest.fixture

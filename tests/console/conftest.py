@@ -1,0 +1,48 @@
+"""A running pipeline and a recording of it, shared by the console's tests: both are real."""
+
+import os
+
+import anyio
+import pytest
+from local_pipeline import running
+
+from sb_console import headless
+from sb_console.profiles import Profile
+from sb_core import settings as settings_module
+
+RECORDED_S = 7.0
+
+
+def profile_of(data, offset, **environ):
+    """Make the profile of a pipeline on `data` and these ports."""
+    told = {"SB_DATA": str(data), "SB_PORT_OFFSET": str(offset), **environ}
+    return Profile("local", "green", settings_module.load(told))
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """A pipeline with the simulator."""
+    with running(tmp_path_factory.mktemp("console") / "data") as pipeline:
+        yield pipeline
+
+
+@pytest.fixture(scope="session")
+def live_profile(live):
+    """The profile of the running pipeline."""
+    return profile_of(live.data, live.offset)
+
+
+@pytest.fixture(scope="session")
+def recorded(live, live_profile, tmp_path_factory):
+    """A recording of the running pipeline: its file, and the snapshot that was live at its end."""
+    live.post("/v1/feeds/canonical", '{"type":"odds","ts":1,"event":"bad:1","markets":7}')
+    path = tmp_path_factory.mktemp("recorded") / "seven-seconds.sbrec"
+    snapshot = anyio.run(headless.record, live_profile, path, RECORDED_S, backend="trio")
+    return path, snapshot
+
+
+@pytest.fixture
+def environ(live):
+    """The environment of a command that looks at the running pipeline."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
+    return {**kept, "SB_DATA": str(live.data), "SB_PORT_OFFSET": str(live.offset)}
