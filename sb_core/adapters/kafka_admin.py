@@ -16,9 +16,10 @@ from sb_core.adapters.kafka_batches import MESSAGE_BYTES_MAX
 from sb_core.adapters.kafka_client import (
     KafkaAddress,
     client_options,
-    ended,
     mapped_errors,
     new_consumer,
+    start,
+    stop_admin,
     stop_consumer,
 )
 from sb_core.adapters.kafka_writer import ACCOUNT
@@ -29,6 +30,7 @@ from sb_core.topics import TopicSpec
 ASK_DEADLINE_S: Final = 5.0
 CREATE_DEADLINE_S: Final = 15.0
 RETRY_S: Final = 0.1
+STOP_S: Final = 0.5
 REPLICATION_MAX: Final = 3
 INSYNC_MIN: Final = 2
 
@@ -72,12 +74,12 @@ class Admin:
 
     async def open(self) -> None:
         """Connect. Raises what the client raises."""
-        await self._admin.start()
-        await self._offsets.start()
+        await start(self._admin, stop_admin)
+        await start(self._offsets, stop_consumer)
 
     async def close(self) -> None:
         """Disconnect, within a second."""
-        await asyncio.gather(ended(self._admin.close(), 0.5), stop_consumer(self._offsets, 0.5))
+        await asyncio.gather(stop_admin(self._admin, STOP_S), stop_consumer(self._offsets, STOP_S))
 
     async def ping(self) -> None:
         """Raise UnavailableError unless a broker answers."""

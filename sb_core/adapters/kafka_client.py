@@ -5,14 +5,16 @@ stopping a client ends within its deadline, also when the brokers are gone. All 
 """
 
 import asyncio
-import contextlib
 import re
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import aiokafka.conn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
@@ -30,9 +32,27 @@ FETCH_WAIT_MS: Final = 200
 """How long a broker holds a fetch that finds nothing; a partition sought meanwhile is fetched after that."""
 FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 FETCH_PARTITION_BYTES_MAX: Final = 1024 * 1024
+START_GRACE_S: Final = 0.5
+CANCEL_S: Final = 0.1
+"""What is cancelled is waited for so long."""
 NEVER_MS: Final = 2**31 - 1
 PORT: Final = 9092
 _PREFIX = re.compile(r"[a-zA-Z0-9._-]{0,80}")
+
+
+class _Protocol(aiokafka.conn.AIOKafkaProtocol):  # type: ignore[misc]  # untyped driver
+    """Closes the connection when the broker has closed its side.
+
+    The driver's own leaves it half open, and when a request comes between the end and its discovery it forgets the
+    connection without closing it.
+    """
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
+
+
+aiokafka.conn.AIOKafkaProtocol = _Protocol
 
 
 class KafkaAddress(Struct, frozen=True):
@@ -132,16 +152,36 @@ def said(error: BaseException) -> str:
 
 
 async def ended(coroutine: Coroutine[Any, Any, Any], within_s: float) -> bool:
-    """Run something to its end or cancel it at the deadline; whatever it raises is of no interest. Return whether."""
+    """Run something to its end or cancel it at the deadline; return whether it ended well."""
     task = asyncio.ensure_future(coroutine)
     try:
-        done, _ = await asyncio.wait({task}, timeout=within_s)
+        await asyncio.wait({task}, timeout=within_s)
     finally:
         if not task.done():
             task.cancel()
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        await task
-    return bool(done)
+    await asyncio.wait({task}, timeout=CANCEL_S)
+    # the driver's stops may stumble over its own tasks, and leave the rest undone
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def start(client: Any, stop: Callable[[Any, float], Coroutine[Any, Any, None]]) -> None:
+    """Start a client, or stop what there is of it and raise.
+
+    Cancelled, it is started all the same for START_GRACE_S, since a client cut off in its start leaves a connection.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except BaseException:
+        await asyncio.wait({starting}, timeout=START_GRACE_S)
+        await _cancel(starting)
+        await stop(client, 0.0)
+        raise
+
+
+async def stop_admin(admin: AIOKafkaAdminClient, within_s: float) -> None:
+    """Disconnect an admin client, within the deadline or so."""
+    await ended(admin.close(), within_s or 0.1)
 
 
 async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
@@ -151,7 +191,17 @@ async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     # without a connection its sender can do nothing any more, least of all append behind our back
     await ended(producer.client.close(), 1.0)
     await _cancel(producer._sender.sender_task)  # noqa: SLF001  it has no way to stop without the brokers
-    producer._message_accumulator.fail_all(KafkaError("dropped"))  # noqa: SLF001  or who waits would for ever
+    _drop_batches(producer._message_accumulator)  # noqa: SLF001
+
+
+def _drop_batches(held: Any) -> None:
+    """Let nobody wait for ever for batches that will not be sent; those for whom nobody waits are no warning either."""
+    batches = [*chain.from_iterable(held._batches.values()), *held._pending_batches]  # noqa: SLF001
+    held.fail_all(KafkaError("dropped"))
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
@@ -172,6 +222,6 @@ async def _cancel(task: "asyncio.Task[Any] | None") -> None:
         if task is None or task.done():
             break
         task.cancel()
-        await asyncio.wait({task}, timeout=0.05)
+        await asyncio.wait({task}, timeout=CANCEL_S)
     if task is not None and task.done() and not task.cancelled():
         task.exception()

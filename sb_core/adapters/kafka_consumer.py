@@ -1,13 +1,13 @@
-"""The reading side of the Kafka log: one consumer, its partitions, and what was fetched but not yet delivered.
+"""The reading side of the Kafka log: one consumer of the client's, its group, and its positions.
 
-The rules: a position moves only in the step that delivers, so a cancelled read loses nothing; every rebalance takes all
-partitions away and gives anew, and nothing is delivered in between; the callbacks of a rebalance only note what
-happened and never wait, so they can't deadlock (fences in the store keep a late writer harmless); positions come from
-the caller only, a partition that wasn't sought is paused. All of this runs on the bridge's loop.
+The rules: every rebalance takes all partitions away and gives anew, and nothing is delivered in between; the callbacks
+of a rebalance only note what happened and never wait, so they can't deadlock (fences in the store keep a late writer
+harmless); positions come from the caller only, what wasn't sought is paused; a client that failed is replaced, and one
+that has died without a word ends the process by a ContractError.
+All of this runs on the bridge's loop.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,14 +21,18 @@ from sb_core.adapters.kafka_client import (
     KafkaAddress,
     mapped_errors,
     new_consumer,
+    start,
     stop_consumer,
     unavailable,
 )
-from sb_core.adapters.log_reader import READ_BYTES_MAX, outside
-from sb_core.errors import ContractError, FencedError, UnavailableError
-from sb_core.records import Delivery, Fetched, TopicPartition
+from sb_core.adapters.kafka_positions import Positions
+from sb_core.adapters.kafka_watchdog import LOOK_EVERY_S, NOWHERE, Watchdog
+from sb_core.adapters.log_reader import outside
+from sb_core.errors import ContractError, DependencyError, FencedError, UnavailableError
+from sb_core.records import Delivery, TopicPartition
 
 FETCH_RECORDS_MAX: Final = 5_000
+"""What may wait here of what the client has fetched."""
 COMMIT_DEADLINE_S: Final = 5.0
 CATCH_UP_S: Final = 2.0
 """How long a read that would answer empty waits for records that the broker says are there."""
@@ -49,23 +53,25 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         self._kafka: AIOKafkaConsumer | None = None
         self._held: tuple[TopicPartition, ...] = self._partitions if group is None else ()
         self._told: tuple[TopicPartition, ...] = ()
-        self._changed = group is None
+        self._changed = group is None  # since it was told
         self._rebalancing = group is not None
-        self._positions: dict[TopicPartition, int] = {}
-        self._sought: dict[TopicPartition, int] = {}  # counts the seeks of a partition: what comes late is recognised
-        self._unsure: set[TopicPartition] = set()  # sought, and not yet known whether there is something
-        self._fetched: dict[TopicPartition, deque[Any]] = {}
-        self._first = 0  # rotates, so that a partition with much doesn't starve the others
+        self._positions = Positions()
         self._failure: Exception | None = None
         self._doubted = False  # a broker says that it lacks some position
         self._wake = asyncio.Event()
         self._closed: Exception | None = None
-        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._dead: ContractError | None = None
+        self._waits = 0  # reads that wait right now
+        self._waited = False  # since the watchdog's last look
+        loop = asyncio.get_running_loop()
+        self._opening = loop.create_task(self._open())
+        self._watching = loop.create_task(self._watch())
 
     async def read(self, records_max: int, wait_s: float) -> Delivery:
         """Return what there is to say, waiting up to `wait_s` for it; see ports.Reader."""
         now = asyncio.get_running_loop().time
         until = now() + wait_s
+        # a fetch under way is answered within FETCH_WAIT_MS; who waits for less asks for the ends instead
         asked = wait_s > FETCH_WAIT_MS / 1000
         while True:
             self._check()
@@ -81,27 +87,24 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
                 continue
             if self._changed:
                 return self._tell(())
-            if asked and self._unsure.isdisjoint(self._positions):
+            if asked and not self._positions.unsure:
                 return Delivery()
             asked = True
             if not await self._behind():
                 return self._take(records_max) or Delivery()
             until = now() + CATCH_UP_S
-            self._unsure.clear()
+            self._positions.unsure.clear()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on from `offset`; a partition that isn't held is left alone."""
-        if partition not in self._told:
-            return
-        self._forget(partition)
-        self._positions[partition] = offset
-        self._unsure.add(partition)
-        self._apply(partition)
-        self._wake.set()
+        if partition in self._told:
+            self._positions.seek(partition, offset)
+            self._apply(partition)
+            self._wake.set()
 
     def pause(self, partition: TopicPartition) -> None:
         """Give nothing of the partition until it is sought again."""
-        self._forget(partition)
+        self._positions.forget(partition)
         self._apply(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -109,8 +112,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         if self._group is None:
             raise ContractError("a reader without a group has nothing to commit")
         lost = [partition for partition in offsets if partition not in self._held]
-        if self._closed is not None or lost or self._rebalancing or self._kafka is None:
+        if self._closed is not None or lost or self._kafka is None:
             raise FencedError(f"{self._group}: {lost or list(offsets)} are not this member's")
+        if not offsets:
+            return
         kept = {self._place(partition): offset for partition, offset in offsets.items()}
         try:
             with mapped_errors("commit"):
@@ -127,8 +132,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
             return
         self._closed = reason
         self._wake.set()
-        self._opening.cancel()
-        await asyncio.wait({self._opening})
+        tasks = {self._opening, self._watching}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         if self._kafka is not None:
             await stop_consumer(self._kafka, STOP_S)
 
@@ -138,8 +145,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         """Deliver nothing from now on."""
         self._rebalancing = self._changed = True
         self._held = ()
-        for partition in list(self._positions):
-            self._forget(partition)
+        for partition in list(self._positions.at):
+            self._positions.forget(partition)
         self._wake.set()
 
     async def on_partitions_assigned(self, assigned: Collection[Place]) -> None:
@@ -154,8 +161,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
     # Delivering.
 
     def _check(self) -> None:
-        if self._closed is not None:
-            raise type(self._closed)(str(self._closed))
+        ended = self._closed or self._dead
+        if ended is not None:
+            raise type(ended)(str(ended))
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise unavailable("read", failure)
@@ -163,48 +171,36 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
     def _take(self, records_max: int) -> Delivery | None:
         if self._changed:
             return None if self._rebalancing else self._tell(self._held)
-        records: list[Fetched] = []
-        partitions, count = self._told, len(self._told)
-        bytes_left = READ_BYTES_MAX
-        for i in range(count):
-            partition = partitions[(self._first + i) % count]
-            waiting = self._fetched.get(partition)
-            while waiting and len(records) < records_max and bytes_left > 0:
-                record = _fetched(partition, waiting.popleft())
-                records.append(record)
-                bytes_left -= len(record.value or b"")
-                self._positions[partition] = record.offset + 1
-            if len(records) >= records_max or bytes_left <= 0:
-                self._first = (self._first + i + 1) % count
-                break
+        records = self._positions.take(self._told, records_max)
         return Delivery(records=records) if records else None
 
     def _tell(self, held: tuple[TopicPartition, ...]) -> Delivery:
         """Tell of a rebalance; `changed` stays while what comes after it isn't known."""
         revoked, self._told, self._changed = self._told, held, self._rebalancing
-        for partition in list(self._positions):
-            self._forget(partition)
-            self._apply(partition)
+        for partition in list(self._positions.at):
+            self.pause(partition)
         return Delivery(assigned=held, revoked=revoked)
 
     async def _behind(self) -> bool:
         """Ask whether there is something to wait for. Raises LogTruncatedError for a position outside of the log."""
-        wanted = {place: at for place, at in self._positions.items() if not self._fetched.get(place)}
+        positions = self._positions
+        wanted = {partition: positions.at[partition] for partition in positions.empty()}
         if not wanted:
             return False
         ends, starts = await asyncio.gather(self._admin.ends(wanted), self._admin.starts(wanted))
         behind = False
         for partition, position in wanted.items():
+            if positions.at.get(partition) != position:
+                continue  # sought again meanwhile
             if not starts[partition] <= position <= ends[partition]:
-                if self._positions.get(partition) == position:
-                    raise outside(partition, position, starts[partition], ends[partition])
-            elif await self._position(partition, position) < ends[partition]:
+                raise outside(partition, position, starts[partition], ends[partition])
+            if await self._passed(partition, position) < ends[partition]:
                 behind = True
             else:
-                self._unsure.discard(partition)
+                positions.unsure.discard(partition)
         return behind
 
-    async def _position(self, partition: TopicPartition, position: int) -> int:
+    async def _passed(self, partition: TopicPartition, position: int) -> int:
         """Return where the client stands, which passes over what compaction has left empty."""
         if self._kafka is None or self._place(partition) not in self._kafka.assignment():
             return position
@@ -216,12 +212,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
     async def _fetch(self, left_s: float) -> None:
         """Let the client fetch for what has nothing left, until something happens."""
         self._wake.clear()
-        waking = asyncio.ensure_future(self._wake.wait())
-        waits: set[asyncio.Future[Any]] = {waking}
-        partitions = [each for each in self._positions if not self._fetched.get(each)]
-        if partitions and self._kafka is not None and not self._rebalancing:
-            asked = {self._place(each): (each, self._sought.get(each, 0)) for each in partitions}
+        self._waits += 1
+        waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._wake.wait())}
+        if self._kafka is not None:
+            asked = {self._place(each): (each, seek) for each, seek in self._positions.empty().items()}
             wait_ms = max(1, int(left_s * 1000))
+            # also with nothing to ask for: only here the client says that it, or its group, has failed
             getting = asyncio.ensure_future(
                 self._kafka.getmany(*asked, timeout_ms=wait_ms, max_records=FETCH_RECORDS_MAX)
             )
@@ -231,6 +227,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         try:
             await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._waits -= 1
+            self._waited = True
             for each in waits:
                 each.cancel()
 
@@ -242,21 +240,46 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
             self._failed(error)
             return
         for place, records in done.result().items():
-            partition, sought = asked[place]
-            if partition in self._positions and self._sought.get(partition, 0) == sought:
-                self._fetched.setdefault(partition, deque()).extend(records)
-                self._unsure.discard(partition)
+            if place in asked:
+                self._positions.arrived(*asked[place], records)
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, OffsetOutOfRangeError | NoOffsetForPartitionError):
             # the reading task asks the broker for its bounds, and says which partition it is
             self._doubted = True
-            for partition in self._positions:
+            for partition in self._positions.empty():
                 self._apply(partition)
-            return
-        if self._closed is None and self._opening.done():
+        elif self._closed is None and self._opening.done():
             self._failure = error if isinstance(error, Exception) else UnavailableError(repr(error))
             self._opening = asyncio.get_running_loop().create_task(self._reopen())
+
+    async def _watch(self) -> None:
+        """End the process, by what the next read raises, when the client has stopped working and does not say so."""
+        watchdog = Watchdog()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            waited, self._waited = self._waited or self._waits > 0, False
+            wrong = None
+            if waited:
+                try:
+                    wrong = watchdog.look(await self._waited_for())
+                except DependencyError:
+                    watchdog.forget()
+            else:
+                watchdog.forget()
+            if wrong is not None:
+                self._dead = ContractError(f"{self._group or 'a reader'}: the client has died: {wrong}")
+                self._wake.set()
+                return
+
+    async def _waited_for(self) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (position, end) of the partitions of which there is nothing to deliver."""
+        if self._rebalancing:
+            at = dict.fromkeys(self._partitions, NOWHERE)
+        else:
+            at = {partition: self._positions.at[partition] for partition in self._positions.empty()}
+        ends = await self._admin.ends(at) if at else {}
+        return {partition: (position, ends[partition]) for partition, position in at.items()}
 
     # The client.
 
@@ -264,16 +287,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         while True:
             kafka = new_consumer(self._address, self._group)
             try:
-                await kafka.start()
+                await start(kafka, stop_consumer)
                 break
             except Exception as error:  # noqa: BLE001  whatever it was is told to who reads, and tried again
                 self._failure = error
                 self._wake.set()
-                await stop_consumer(kafka, 0.0)
                 await asyncio.sleep(RESTART_S)
-            except BaseException:
-                await stop_consumer(kafka, 0.0)
-                raise
         self._kafka = kafka
         if self._group is None:
             kafka.assign([self._place(each) for each in self._partitions])
@@ -298,7 +317,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         place = self._place(partition)
         if self._kafka is None or place not in self._kafka.assignment():
             return
-        position = self._positions.get(partition)
+        position = self._positions.at.get(partition)
         # a partition without a position would have the client look for one
         self._kafka.seek(place, 0 if position is None else position)
         if position is None:
@@ -306,23 +325,5 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         else:
             self._kafka.resume(place)
 
-    def _forget(self, partition: TopicPartition) -> None:
-        self._positions.pop(partition, None)
-        self._fetched.pop(partition, None)
-        self._unsure.discard(partition)
-        self._sought[partition] = self._sought.get(partition, 0) + 1
-
     def _place(self, partition: TopicPartition) -> Place:
         return Place(self._address.prefix + partition[0], partition[1])
-
-
-def _fetched(partition: TopicPartition, record: Any) -> Fetched:
-    return Fetched(
-        topic=partition[0],
-        partition=partition[1],
-        offset=record.offset,
-        key="" if record.key is None else record.key.decode(errors="replace"),
-        value=record.value,
-        ts=record.timestamp,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-    )

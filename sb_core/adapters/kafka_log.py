@@ -17,9 +17,10 @@ import anyio
 import anyio.lowlevel
 import trio
 
+from sb_core.adapters.driver_logs import throttle
 from sb_core.adapters.kafka_admin import ASK_DEADLINE_S, CREATE_DEADLINE_S, Admin
 from sb_core.adapters.kafka_batches import RECORD_BYTES_MAX, Append
-from sb_core.adapters.kafka_client import KafkaAddress, parse_address
+from sb_core.adapters.kafka_client import KafkaAddress, parse_address, said
 from sb_core.adapters.kafka_consumer import Consumer
 from sb_core.adapters.kafka_reader import KafkaReader
 from sb_core.adapters.kafka_writer import ACCOUNT, APPEND_DEADLINE_S, Writer
@@ -51,6 +52,7 @@ class KafkaLog:
         self._admin: Admin
         self._lives: dict[str, Mapping[str, int]] = {}
         self._account: Consumer | None = None
+        self._account_start: int | None = None
         self._reading: asyncio.Lock
         self._closed = False
 
@@ -124,7 +126,7 @@ class KafkaLog:
 
     async def open(self) -> None:
         """Connect, trying for OPEN_DEADLINE_S. Raises UnavailableError."""
-        await self._bridge.call(self._open, deadline_s=OPEN_DEADLINE_S)
+        await self._bridge.call(self._open, deadline_s=OPEN_DEADLINE_S + SLACK_S)
 
     async def aclose(self) -> None:
         """Leave the groups, write what waits, disconnect."""
@@ -138,22 +140,30 @@ class KafkaLog:
     # The loop's side.
 
     async def _open(self) -> None:
-        while True:
-            self._admin = Admin(self.address)
-            self._writer = Writer(self.address, self._clock)
-            self._reading = asyncio.Lock()
-            try:
-                await self._admin.open()
-                await self._writer.open()
-                self._topics = await self._admin.topics()
-            except Exception:  # noqa: BLE001  whatever the reason; who opens has a deadline
-                await self._disconnect()
-                await asyncio.sleep(OPEN_RETRY_S)
-            except BaseException:
-                await self._disconnect()
-                raise
-            else:
-                return
+        last = "nobody answered"
+        try:
+            async with asyncio.timeout(OPEN_DEADLINE_S):
+                while True:
+                    try:
+                        return await self._connect()
+                    except Exception as error:  # noqa: BLE001  whatever it is, it is tried again, and told at the end
+                        last = said(error)
+                    await asyncio.sleep(OPEN_RETRY_S)
+        except TimeoutError:
+            servers = ",".join(self.address.servers)
+            raise UnavailableError(f"Kafka at {servers} can't be used after {OPEN_DEADLINE_S:g} s: {last}") from None
+
+    async def _connect(self) -> None:
+        self._admin = Admin(self.address)
+        self._writer = Writer(self.address, self._clock)
+        self._reading = asyncio.Lock()
+        try:
+            await self._admin.open()
+            await self._writer.open()
+            self._topics = await self._admin.topics()
+        except BaseException:
+            await self._disconnect()
+            raise
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._writer.close(), self._admin.close())
@@ -179,15 +189,19 @@ class KafkaLog:
 
     async def _read_account(self, account: Consumer) -> bool:
         """Take in what is new of the account; return whether there may be more."""
+        place = ACCOUNT, 0
+        if self._account_start is None:
+            # before the read, so that no cancellation comes between being told of the partition and seeking it
+            self._account_start = (await self._admin.starts([place]))[place]
         try:
             delivery = await account.read(ACCOUNT_RECORDS_MAX, 0.0)
         except LogTruncatedError:
             # made anew by an operator, with everything else
             self._lives.clear()
-            account.seek((ACCOUNT, 0), (await self._admin.starts([(ACCOUNT, 0)]))[ACCOUNT, 0])
-            return True
-        for place in delivery.assigned:
             account.seek(place, (await self._admin.starts([place]))[place])
+            return True
+        if delivery.assigned:
+            account.seek(place, self._account_start)
         for record in delivery.records:
             self._lives[record.key] = json.loads(record.value or b"{}")
         return bool(delivery.records or delivery.assigned)
@@ -234,6 +248,7 @@ async def open_kafka_log(url: str, clock: Clock, *, bridge: Bridge | None = None
     Raises ValueError for the URL, UnavailableError when no broker answers within OPEN_DEADLINE_S.
     """
     address = parse_address(url)
+    throttle("aiokafka")
     async with AsyncExitStack() as stack:
         if bridge is None:
             bridge = await stack.enter_async_context(open_bridge("kafka"))

@@ -20,7 +20,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from sb_core.adapters.kafka_batches import RECORD_BYTES_MAX, Append, Group, Part
-from sb_core.adapters.kafka_client import KafkaAddress, client_options, ended, said, stop_producer, unavailable
+from sb_core.adapters.kafka_client import KafkaAddress, client_options, ended, said, start, stop_producer, unavailable
 from sb_core.errors import UnavailableError, UnknownOutcomeError
 from sb_core.ports import Clock
 
@@ -170,11 +170,7 @@ class Writer:
             max_batch_size=RECORD_BYTES_MAX,
             linger_ms=0,  # what waits while a group is under way is the next one
         )
-        try:
-            await producer.start()
-        except BaseException:
-            await stop_producer(producer, 0.0)
-            raise
+        await start(producer, stop_producer)
         self._life = uuid4().hex
         self._counts = Counter()
         return producer

@@ -15,6 +15,8 @@ import redis
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from asyncmy.connection import Connection
+from msgspec import Struct
+from ports import free_port
 
 from sb_core.adapters.kafka_client import parse_address
 from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
@@ -106,8 +108,9 @@ class PrunedKafkaLog(KafkaLog):
 
 
 def kafka_opened(servers: str, prefix: str | None = None, **options: str) -> Opened:
-    """Open a Kafka log of its own among the broker's; its topics are deleted at the end."""
-    prefix = f"t{uuid4().hex[:12]}." if prefix is None else prefix
+    """Open a Kafka log of its own among the broker's, whose topics are deleted at the end, or share another's."""
+    own = prefix is None
+    prefix = prefix or f"t{uuid4().hex[:12]}."
     url = f"kafka://{servers}/?" + "&".join(f"{k}={v}" for k, v in {"prefix": prefix, **options}.items())
 
     @asynccontextmanager
@@ -119,6 +122,7 @@ def kafka_opened(servers: str, prefix: str | None = None, **options: str) -> Ope
                 yield log
             finally:
                 await log.aclose()
+            if own:
                 async with open_kafka_log(url, StandingClock(), bridge=bridge) as cleaner:
                     names = [prefix + name for name in cleaner._topics]
                     await bridge.call(cleaner._admin._admin.delete_topics, names, deadline_s=OPEN_DEADLINE_S)
@@ -131,36 +135,57 @@ STORES = {"sqlite": _sqlite_store, "sqlite-inline": _sqlite_store_inline, "sqlit
 CACHES = {"memory": _memory_cache}
 
 
-def _native_stack(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Stack:
-    """Start an engine of the native stack for this session, or skip; but not where CI=true says it must be there."""
-    folder = tmp_path_factory.mktemp(f"stack-{engine}")
-    try:
-        return stack.up(folder, (engine,))
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no {engine} to test with, and none can be started: {error}")
-        pytest.skip(f"no {engine} to test with (SB_TEST_{engine.upper()}), and none can be started: {error}")
+class KafkaUnderTest(Struct, frozen=True):
+    """A broker that tests may kill. Who comes in at `lossy_port` is told to come back at `proxy_port`."""
+
+    stack: Stack
+    servers: str
+    lossy_port: int
+    proxy_port: int
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real broker's host:port: SB_TEST_KAFKA's, else one that is started for this session."""
-    if servers := os.environ.get("SB_TEST_KAFKA"):
-        yield servers
-        return
-    started = _native_stack(tmp_path_factory, "kafka")
-    yield started.log_url.removeprefix("kafka://")
-    stack.down(started.folder, purge=True)
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaUnderTest]:
+    """Start a broker for this session, or skip; but not where CI=true says that it must be there."""
+    broker, controller, lossy, proxy = (free_port() for _ in range(4))
+    host = "127.0.0.1"
+    settings = {
+        "listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller},LOSSY://{host}:{lossy}",
+        "advertised.listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller},LOSSY://{host}:{proxy}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOSSY:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+    }
+    folder = tmp_path_factory.mktemp("stack-kafka")
+    ports = {"kafka": broker, "kafka-controller": controller}
+    try:
+        started = stack.up(folder, ("kafka",), ports=ports, settings={"kafka": settings})
+    except StackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Kafka to test with, and none can be started: {error}")
+        pytest.skip(f"no Kafka to test with, and none can be started: {error}")
+    yield KafkaUnderTest(started, f"{host}:{broker}", lossy, proxy)
+    stack.down(folder, purge=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Return a real broker's host:port: SB_TEST_KAFKA's, else one that is started for this session."""
+    return os.environ.get("SB_TEST_KAFKA") or request.getfixturevalue("own_kafka").servers
 
 
 @pytest.fixture
 def kafka_log(kafka: str) -> Callable[..., Opened]:
     """Make openers of Kafka logs; without a `prefix` each has a log of its own."""
-    return partial(kafka_opened, kafka)
+
+    def opener(servers: str = kafka, prefix: str | None = None, **options: str) -> Opened:
+        return kafka_opened(servers, prefix, **options)
+
+    return opener
 
 
 @pytest.fixture(
-    params=[*LOGS.values(), pytest.param(None, marks=pytest.mark.xdist_group("kafka"))], ids=[*LOGS, "kafka"]
+    params=[*LOGS.values(), pytest.param(None, marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")])],
+    ids=[*LOGS, "kafka"],
 )
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open an empty log (Log, LogAdmin and `prune`)."""
