@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 import anyio
 from anyio.abc import TaskStatus
@@ -163,22 +163,23 @@ async def _open_log(
         from sb_core.adapters.sqlite_log import open_sqlite_log  # noqa: PLC0415  only who uses it loads it
 
         _make_folder(path, "SB_LOG_URL")
-        opened: Any = await stack.enter_async_context(open_sqlite_log(path, clock))
-    elif scheme == "memory":
+        embedded = await stack.enter_async_context(open_sqlite_log(path, clock))
+        return embedded, embedded
+    if scheme == "memory":
         from sb_core.adapters.memory_log import open_memory_log  # noqa: PLC0415  only who uses it loads it
 
-        opened = await stack.enter_async_context(open_memory_log(clock))
-    elif scheme == "kafka":
+        passing = await stack.enter_async_context(open_memory_log(clock))
+        return passing, passing
+    if scheme == "kafka":
         from sb_core.adapters.kafka_log import open_kafka_log  # noqa: PLC0415  only who uses it loads it
 
         try:
             opening = open_kafka_log(settings.log_url, clock, bridge=await bridge.get())
-            opened = await stack.enter_async_context(opening)
+            kafka = await stack.enter_async_context(opening)
         except ValueError as error:
             raise SettingsError(f"SB_LOG_URL: {error}") from error
-    else:
-        raise SettingsError(f"SB_LOG_URL begins with {scheme}:, whose adapter is not built yet")
-    return cast(Log, opened), cast(LogAdmin, opened)
+        return kafka, kafka
+    raise SettingsError(f"SB_LOG_URL begins with {scheme}:, whose adapter is not built yet")
 
 
 async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock, bridge: _OneBridge) -> Store:

@@ -23,10 +23,16 @@ END_S = 120
 class Pipeline:
     """A data folder with ports; `start` runs the pipeline on it, as often as wanted."""
 
+    engines = None
+    """Real engines to run on instead of embedded parts: `environ(folder)` are the settings that say where."""
+    ready_ports = PORTS
+
     def __init__(self, data, **settings):
         self.data = Path(data)
         self.offset = free_offset(*PORTS)
         self.settings = {f"SB_{name.upper()}": str(value) for name, value in settings.items()}
+        if self.engines is not None:
+            self.settings = self.engines.environ(self.data) | self.settings
         self.process = None
         self.log = self.data.parent / f"{self.data.name}.log"
         self.http = None
@@ -37,8 +43,7 @@ class Pipeline:
     def start(self, *arguments, ready=True):
         self._hang_up()
         self.http = httpx.Client(timeout=30, trust_env=False)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
-        environment |= {"SB_DATA": str(self.data), "SB_PORT_OFFSET": str(self.offset), **self.settings}
+        environment = self.environment()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sb_local", "--quiet", *arguments],
@@ -51,18 +56,25 @@ class Pipeline:
             self.wait_ready()
         return self
 
+    def environment(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
+        return {**kept, "SB_DATA": str(self.data), "SB_PORT_OFFSET": str(self.offset), **self.settings}
+
     def wait_ready(self):
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise RuntimeError(f"ended with {self.process.returncode}: {self.tail()}")
-            try:
-                if all(self.http.get(f"{self.url(port)}/ready").status_code == 200 for port in PORTS):
-                    return
-            except httpx.TransportError:
-                pass
+            if self.is_ready():
+                return
             time.sleep(0.05)
         raise RuntimeError(f"not ready: {self.tail()}")
+
+    def is_ready(self):
+        try:
+            return all(self.http.get(f"{self.url(port)}/ready").status_code == 200 for port in self.ready_ports)
+        except httpx.TransportError:
+            return False
 
     def tail(self):
         return self.log.read_text()[-3000:]

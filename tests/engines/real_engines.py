@@ -1,0 +1,81 @@
+"""Kafka, a database and Redis for pipelines under test: each data folder has topics, a database and keys of its own."""
+
+import asyncio
+import os
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+import redis
+from aiokafka.admin import AIOKafkaAdminClient
+
+from sb_local import stack
+from sb_local.stack import StackError
+
+REDIS_DATABASES = 16
+
+
+class RealEngines:
+    """A native stack. What it gave out is dropped by `drop`."""
+
+    def __init__(self, started):
+        self.stack = started
+        self.names = {}
+
+    def environ(self, folder):
+        """Return the settings of the pipeline of this folder, the same ones every time."""
+        if folder not in self.names:
+            self.names[folder] = f"t{uuid4().hex[:12]}"
+            self.stack.mysql_tool("", "-e", f"CREATE DATABASE {self.database(folder)} CHARACTER SET utf8mb4")
+            with self.cache(folder) as cache:
+                cache.flushdb()
+        return {
+            "SB_LOG_URL": f"{self.stack.log_url}/?prefix={self.names[folder]}.",
+            "SB_STORE_URL": self.stack.store_url.rpartition("/")[0] + f"/{self.database(folder)}",
+            "SB_CACHE_URL": self.cache_url(folder),
+        }
+
+    def database(self, folder):
+        return f"sportsbet_{self.names[folder]}"
+
+    def cache_url(self, folder):
+        return self.stack.cache_url.rpartition("/")[0] + f"/{list(self.names).index(folder) % REDIS_DATABASES}"
+
+    def cache(self, folder):
+        return redis.Redis.from_url(self.cache_url(folder))
+
+    def ask(self, folder, statement):
+        """Ask the database; return rows of texts."""
+        told = self.stack.mysql_tool("", "-N", "-B", self.database(folder), "-e", statement)
+        return [line.split("\t") for line in told.splitlines()]
+
+    def drop(self):
+        for folder in self.names:
+            self.stack.mysql_tool("", "-e", f"DROP DATABASE {self.database(folder)}")
+        asyncio.run(self._drop_topics(tuple(f"{name}." for name in self.names.values())))
+        self.names.clear()
+
+    async def _drop_topics(self, prefixes):
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.log_url.removeprefix("kafka://"))
+        await admin.start()
+        try:
+            ours = [topic for topic in await admin.list_topics() if topic.startswith(prefixes)]
+            if ours:
+                await admin.delete_topics(ours, timeout_ms=20_000)
+        finally:
+            await admin.close()
+
+
+@contextmanager
+def started(folder):
+    """Start all engines, or skip; but not where CI=true says that they must be there."""
+    try:
+        running = stack.up(folder)
+    except StackError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no engines to test with, and none can be started: {error}")
+        pytest.skip(f"no engines to test with, and none can be started: {error}")
+    try:
+        yield running
+    finally:
+        stack.down(folder, purge=True)

@@ -1,0 +1,6 @@
+"""The whole pipeline killed in the midst of a replay, on real engines: the end-to-end tests word for word."""
+
+import pytest
+from test_kill import *  # noqa: F403  the same tests with their fixtures
+
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
