@@ -140,6 +140,13 @@ class _OneBridge:
         return self._bridge
 
 
+@asynccontextmanager
+async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Log, LogAdmin]]:
+    """Open the log alone, and make no topics: for commands that look after it."""
+    async with AsyncExitStack() as stack:
+        yield await _within(OPEN_DEADLINE_S, partial(_open_log, stack, settings, clock, _OneBridge(stack)))
+
+
 async def _open_adapters(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Log, LogAdmin, Store, Cache]:
     bridge = _OneBridge(stack)
     log, admin = await _open_log(stack, settings, clock, bridge)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from sb_core.adapters.kafka_batches import MESSAGE_BYTES_MAX
@@ -88,6 +89,20 @@ class Admin:
     async def topics(self) -> dict[str, int]:
         """Return all topics with their numbers of partitions."""
         return await _within(ASK_DEADLINE_S, "topics", self._topics)
+
+    async def describe(self) -> dict[str, TopicSpec]:
+        """Return all topics as they were made, or changed since."""
+        counts = await self.topics()
+        asked = [ConfigResource(ConfigResourceType.TOPIC, self._prefix + name) for name in counts]
+        answers = await _within(ASK_DEADLINE_S, "describe topics", self._admin.describe_configs, asked) if asked else []
+        found: dict[str, TopicSpec] = {}
+        for _, _, _, topic, rows in (each for answer in answers for each in answer.resources):
+            settings = {row[0]: row[1] for row in rows}
+            if settings:
+                name, retention_ms = topic.removeprefix(self._prefix), int(settings["retention.ms"])
+                compacted = "compact" in settings["cleanup.policy"]
+                found[name] = TopicSpec(name, counts[name], None if retention_ms < 0 else retention_ms, compacted)
+        return found
 
     async def create(self, specs: Sequence[TopicSpec]) -> dict[str, int]:
         """Make what is missing, and the account's topic; return all topics. Raises ContractError when one differs."""

@@ -98,6 +98,11 @@ class KafkaLog:
         self._check_open()
         self._topics = await self._bridge.call(self._admin.create, specs, deadline_s=CREATE_DEADLINE_S + SLACK_S)
 
+    async def topics(self) -> Mapping[str, TopicSpec]:
+        """Return all topics as they were made."""
+        self._check_open()
+        return await self._bridge.call(self._admin.describe, deadline_s=2 * ASK_DEADLINE_S + SLACK_S)
+
     async def partitions(self, topic: str) -> int:
         """Return a topic's number of partitions. Raises ContractError when there is no such topic."""
         await self._learn((topic,))

@@ -115,6 +115,12 @@ class MemoryLog:
             for n in range(spec.partitions):
                 self._partitions.setdefault((spec.name, n), _Partition())
 
+    async def topics(self) -> Mapping[str, TopicSpec]:
+        """Return all topics as they were made."""
+        await anyio.lowlevel.checkpoint()
+        self._check_open()
+        return dict(self._specs)
+
     async def partitions(self, topic: str) -> int:
         """Return a topic's number of partitions. Raises ContractError when there is no such topic."""
         await anyio.lowlevel.checkpoint()

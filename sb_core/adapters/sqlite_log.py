@@ -107,6 +107,12 @@ class SqliteLog:
         await self._change("create topics", file.create, specs)
         self._learn_topics()
 
+    async def topics(self) -> Mapping[str, TopicSpec]:
+        """Return all topics as they were made."""
+        await anyio.lowlevel.checkpoint()
+        self._check_open()
+        return {name: topic.spec for name, topic in self._topics.items()}
+
     async def partitions(self, topic: str) -> int:
         """Return a topic's number of partitions. Raises ContractError when there is no such topic."""
         await anyio.lowlevel.checkpoint()

@@ -93,6 +93,8 @@ def test_topics_are_made_with_the_settings_of_their_specs(kafka_log, run):
                 assert int(settings["max.message.bytes"]) > 16 * 1024 * 1024
                 assert await log.partitions(spec.name) == spec.partitions
             assert found[ACCOUNT]["cleanup.policy"] == "compact"
+            made = {spec.name: spec for spec in topics.specs(("football",))}
+            assert await log.topics() == {**made, ACCOUNT: TopicSpec(ACCOUNT, 1, None, compacted=True)}
             with pytest.raises(ContractError, match="has 12 partitions, not 6"):
                 await log.create([TopicSpec("sports-feed-football", 6, None)])
 

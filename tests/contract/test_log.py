@@ -409,6 +409,18 @@ def test_topics_are_made_once_and_their_partitions_are_fixed(open_log, run):
     opened(open_log, run, test)
 
 
+def test_topics_are_listed_as_they_were_made(open_log, run):
+    async def main():
+        specs = TopicSpec(FEED, 4, None), TopicSpec(EVENTS, 1, None, compacted=True)
+        async with open_log() as log:
+            await log.create(())
+            own = await log.topics()
+            await log.create(specs)
+            assert await log.topics() == {**own, **{spec.name: spec for spec in specs}}
+
+    run(main)
+
+
 def test_one_member_of_a_group_has_all_partitions(open_log, run):
     async def test(log):
         reader = log.reader([FEED, UPDATES], "processors")
