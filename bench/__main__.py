@@ -1,4 +1,4 @@
-"""`python -m bench [throughput] [memory] [latency] [startup] [--runs N] [--json]`: prints a table of medians and ranges."""
+"""`python -m bench [throughput|memory|latency|startup|fanout|idle|rest …] [--runs N] [--json]`: prints a table of medians and ranges."""
 
 import argparse
 import json
@@ -7,13 +7,15 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import latency, startup, throughput
+from bench import fanout, idle, latency, rest, startup, throughput
 
 Row = tuple[str, str, str]
 THROUGHPUT_MESSAGES = 100_000
 MEMORY_MESSAGES = 1_000_000
 LATENCY_PER_S = 100
 LATENCY_S = 20.0
+FANOUTS = ((50, 0), (50, 100), (5, 0))
+"""Events a client follows, and its `conflate_ms`."""
 
 
 def spread(values: Sequence[float], form: str) -> str:
@@ -62,11 +64,53 @@ def startup_rows(_runs: int) -> list[Row]:
     ]
 
 
+def fanout_rows(runs: int) -> list[Row]:
+    """Measure fan-out; a run whose clients saw a gap, or did not end with the right state, is no run."""
+    rows: list[Row] = []
+    for each, conflate_ms in FANOUTS:
+        done = [fanout.measure(each, conflate_ms=conflate_ms) for _ in range(runs)]
+        if any(one.seen.gaps or one.seen.wrong or one.seen.closed for one in done):
+            raise RuntimeError(f"clients did not see what they must: {done}")
+        what = f"1,000 clients x {each} of 500 events, 2,000 updates/s, conflate_ms {conflate_ms}"
+        rows += [
+            (what, "share of a core", spread([one.cpu for one in done], ".2f")),
+            ("", "deliveries/s (a merged item counts once)", spread([one.per_s for one in done], ",.0f")),
+            ("", "p50, ms", spread([one.seen.p50_ms for one in done], ".1f")),
+            ("", "p99, ms", spread([one.seen.p99_ms for one in done], ".1f")),
+            ("", "updates sent late, p99, ms", spread([one.late_ms for one in done], ".1f")),
+            ("", "clients' share of a core", spread([one.seen.cpu for one in done], ".2f")),
+        ]
+    return rows
+
+
+def idle_rows(_runs: int) -> list[Row]:
+    """Measure what idle clients cost."""
+    done = idle.measure()
+    if done.lost:
+        raise RuntimeError(f"{done.lost} clients were lost or wrong")
+    what = f"{done.clients} idle connections, a subscription each"
+    return [(what, "memory each, KB", f"{done.kb_each:.1f}"), ("", "share of a core", f"{done.cpu:.2f}")]
+
+
+def rest_rows(runs: int) -> list[Row]:
+    """Measure REST."""
+    done = [rest.measure() for _ in range(runs)]
+    return [
+        ("GET of small events, encoded already", "answers/s", spread([one.per_s for one in done], ",.0f")),
+        ("", "share of a core", spread([one.cpu for one in done], ".2f")),
+        (f"the same at {rest.STEADY_PER_S:.0f}/s", "p50, ms", spread([one.steady.p50_ms for one in done], ".1f")),
+        ("", "p99, ms", spread([one.steady.p99_ms for one in done], ".1f")),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[int], list[Row]]] = {
     "throughput": throughput_rows,
     "memory": memory_rows,
     "latency": latency_rows,
     "startup": startup_rows,
+    "fanout": fanout_rows,
+    "idle": idle_rows,
+    "rest": rest_rows,
 }
 
 

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from sb_core.messages import Score
 from sb_core.shown import Changes, Market, MarketKey, RawUpdate, StatusChange
+from sb_distribute.cursor import Position
 from sb_distribute.wire import JSON, Format, Item
 
 Version: TypeAlias = tuple[int, int]
@@ -28,7 +29,7 @@ _changes_decoder: Final = msgspec.json.Decoder(Changes)
 class Change:
     """One update as read from the log, shared by everybody who passes it on."""
 
-    __slots__ = ("_changes", "_items", "_restricted", "_sent", "event", "raw", "version")
+    __slots__ = ("_changes", "_restricted", "event", "raw", "version")
 
     def __init__(self, raw: RawUpdate) -> None:
         self.raw = raw
@@ -37,11 +38,14 @@ class Change:
         self._changes: Changes | None = None
         # made when the first client needs them: most changes are nobody's
         self._restricted: dict[frozenset[str], Changes | None] | None = None
-        self._items: dict[tuple[str, int, frozenset[str] | None], Raw] | None = None
-        self._sent = -1
 
     def __repr__(self) -> str:
         return f"<Change {self.event} {self.raw.lineage}.{self.raw.prev}-{self.raw.rev} {self.raw.cause_type}>"
+
+    @property
+    def before(self) -> Version:
+        """What it follows."""
+        return self.raw.lineage, self.raw.prev
 
     @property
     def urgent(self) -> bool:
@@ -67,26 +71,6 @@ class Change:
         if markets not in self._restricted:
             self._restricted[markets] = restrict(self.changes, markets)
         return self._restricted[markets]
-
-    def item(self, form: Format, prev: int, sent: int, markets: frozenset[str] | None) -> Raw:
-        """Encode as the only change since `prev`; once for all who have the same format, prev and markets."""
-        if sent != self._sent or self._items is None:
-            self._items = {}
-            self._sent = sent
-        key = form.name, prev, markets
-        item = self._items.get(key)
-        if item is None:
-            if markets is not None:
-                changes: Raw | Changes = self.restricted(markets) or Changes()
-            else:
-                changes = self.raw.changes if form is JSON else self.changes
-            item = Raw(form.encode(_item(self.raw, prev, sent, changes, con=False)))
-            self._items[key] = item
-        return item
-
-
-def _item(raw: RawUpdate, prev: int, sent: int, changes: Raw | Changes, *, con: bool) -> Item:
-    return Item(raw.event, raw.sport, raw.lineage, prev, raw.rev, raw.ts, raw.updated, sent, con, changes)
 
 
 def restrict(changes: Changes, markets: frozenset[str]) -> Changes | None:
@@ -164,40 +148,65 @@ def merge(parts: Iterable[Changes]) -> Changes:
 
 
 class Waiting:
-    """What waits of one event for one subscription: one change as it is, or several merged."""
+    """Successive changes of one event on their way, immutable and shared by all for whom the same ones wait.
 
-    __slots__ = ("_last", "_markets", "_merged", "bytes", "prev")
+    `before` is the node's position before the first. What they amount to is worked out, and encoded, once for all.
+    """
 
-    def __init__(self, change: Change, prev: int, markets: frozenset[str] | None) -> None:
-        self._last = change
-        self._merged: Merged | None = None
+    __slots__ = ("_items", "_markets", "_parts", "_sent", "_sum", "before", "bytes", "version")
+
+    def __init__(
+        self, parts: tuple[Change, ...], before: Position, markets: frozenset[str] | None, size_bytes: int
+    ) -> None:
+        self._parts = parts
         self._markets = markets
-        self.prev = prev
-        self.bytes = change.bytes
+        self._sum: Changes | None = None
+        self._items: dict[tuple[str, int] | int, Raw] = {}
+        self._sent = -1
+        self.before = before
+        self.bytes = size_bytes
+        self.version = parts[-1].version
+        """Where it leads."""
 
     def __repr__(self) -> str:
-        return f"<Waiting {self._last.event} {self.prev}-{self._last.version[1]}{' con' if self._merged else ''}>"
+        return f"<Waiting {self._parts[0]!r}{f' and {len(self._parts) - 1} more' if self._parts[1:] else ''}>"
 
-    @property
-    def version(self) -> Version:
-        """Where it leads."""
-        return self._last.version
+    @classmethod
+    def of(cls, change: Change, before: Position, markets: frozenset[str] | None) -> "Waiting":
+        """Begin with one change."""
+        return cls((change,), before, markets, change.bytes)
 
-    def add(self, change: Change) -> int:
-        """Merge the next change in; return by how many bytes what waits has grown at most."""
-        if self._merged is None:
-            self._merged = Merged()
-            self._merged.add(self._part(self._last))
-        self._merged.add(self._part(change))
-        self._last = change
-        self.bytes += change.bytes
-        return change.bytes
+    def then(self, change: Change) -> "Waiting":
+        """Go on with the next change."""
+        return Waiting((*self._parts, change), self.before, self._markets, self.bytes + change.bytes)
 
-    def item(self, form: Format, sent: int) -> Raw:
-        """Encode what waits as one item."""
-        if self._merged is None:
-            return self._last.item(form, self.prev, sent, self._markets)
-        return Raw(form.encode(_item(self._last.raw, self.prev, sent, self._merged.changes(), con=True)))
+    def item(self, form: Format, prev: int, sent: int) -> Raw:
+        """Encode as one item that leads on from `prev`; once for all who have the same format and prev."""
+        if sent != self._sent:
+            self._items = {}
+            self._sent = sent
+        key = prev if form is JSON else (form.name, prev)
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = self._encoded(form, prev, sent)
+        return item
+
+    def _encoded(self, form: Format, prev: int, sent: int) -> Raw:
+        raw = self._parts[-1].raw
+        changes: Raw | Changes
+        if len(self._parts) == 1 and self._markets is None and form is JSON:
+            changes = raw.changes
+        else:
+            if self._sum is None:
+                self._sum = self._merged()
+            changes = self._sum
+        con = len(self._parts) > 1
+        said = Item(raw.event, raw.sport, raw.lineage, prev, raw.rev, raw.ts, raw.updated, sent, con, changes)
+        return Raw(form.encode(said))
+
+    def _merged(self) -> Changes:
+        parts = [self._part(change) for change in self._parts]
+        return parts[0] if len(parts) == 1 else merge(parts)
 
     def _part(self, change: Change) -> Changes:
         if self._markets is None:

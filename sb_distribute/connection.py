@@ -91,7 +91,18 @@ class Connection:
         for message in messages:
             parts.append(header(len(message), text=self._text))
             parts.append(message)
-        self._send(b"".join(parts))
+        data = b"".join(parts)
+        if not self._backlog:
+            # what nearly always happens: the kernel takes it all
+            try:
+                sent = self._socket.send(data)
+            except OSError:
+                sent = 0  # not now, or never: what follows finds out
+            self.sent_bytes += sent
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._send(data)
 
     def wake(self) -> None:
         """Let the connection's task ask for what is owed."""

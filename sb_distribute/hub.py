@@ -17,11 +17,13 @@ from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
 from sb_distribute.session import Session
 from sb_distribute.state import Live, NodeState, Step
-from sb_distribute.subscriptions import Index, Pictured, Put, Subscription
+from sb_distribute.subscriptions import Index, Pictured, Put, Subscription, put_all
 from sb_distribute.wire import Format
 
 FLUSH_BYTES_MAX: Final = 262_144
 """What one client is given in one step of the hub; its own task goes on from there."""
+PHASES: Final = 4
+"""Groups of subscriptions with the same `conflate_ms`: each group's frames are due at once and share their items."""
 SNAPSHOTS_BYTES_MAX: Final = 33_554_432
 """Encoded snapshots kept for the next client that wants the same."""
 
@@ -125,6 +127,7 @@ class Hub:
         """Let a subscription that has begun take part; one of the same name ends."""
         self.remove(session.subscriptions.get(sub.name))
         session.subscriptions[sub.name] = sub
+        sub.phase_ms = next(self._count) % PHASES * sub.conflate_ms // PHASES
         self._index.add(sub)
 
     def remove(self, sub: Subscription | None) -> None:
@@ -155,12 +158,17 @@ class Hub:
             change = step.change
             if step.competition_before is not None and step.competition_before != step.competition:
                 self._left(step, before, touched)
-            for sub in self._index.matching(change.event, change.raw.sport, step.competition):
-                missing = step.outcome == "missing"
-                put = sub.mark(change.event, before) if missing else sub.put(change, before, now_ms)
-                self._touch(sub, put, touched)
             if step.outcome == "missing":
+                for sub in self._index.matching(change.event, change.raw.sport, step.competition):
+                    self._touch(sub, sub.mark(change.event, before), touched)
                 self._mark_holders(change.event, before, touched)
+                continue
+            matching = self._index.matching(change.event, change.raw.sport, step.competition)
+            now, later = put_all(matching, change, before, now_ms)
+            for sub in now:
+                touched[sub.owner] = None
+            for sub in later:
+                self._touch(sub, "later", touched)
         self.flush(touched, now_ms)
 
     def _left(self, step: Step, before: Position, touched: dict[Session, None]) -> None:

@@ -163,12 +163,12 @@ class Session:
             if size >= bytes_max:
                 return self._took(taken, now_ms), True
         for sub in self.subscriptions.values():
-            if sub.idle and not picture.stale:
+            quick = sub.quick(picture, self.form, now_ms)
+            if quick is not None:
+                taken.append(quick)
+                size += len(quick)
                 continue
-            single = sub.single(picture, self.form, now_ms)
-            if single is not None:
-                taken.append(single)
-                size += len(single)
+            if sub.idle and not picture.stale:
                 continue
             for frame in sub.frames(picture, self.form, now_ms):
                 taken.append(frame)

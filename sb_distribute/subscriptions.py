@@ -6,6 +6,7 @@ Pure: times are arguments, the events come from a Picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Raw
@@ -19,6 +20,8 @@ from sb_distribute.wire import Format
 
 FRAME_BYTES_MAX: Final = 131_072
 """A frame of updates takes no further item beyond this; clients' libraries often refuse more than 1 MiB."""
+ITEM_HEAD_BYTES: Final = 256
+"""What an item has beside its changes, about."""
 
 Put: TypeAlias = Literal["no", "now", "later"]
 """Whether a change gives a subscription something to send: no, at once, or when its conflation is due."""
@@ -48,15 +51,18 @@ class Picture(Protocol):
         """Return an event as it is now, None when it isn't held."""
 
 
-class _Pending:
-    """What waits of one event: changes, a snapshot still to be made, or the word that it is gone."""
+class _Owed:
+    """What is owed of one event other than changes: a snapshot still to be made, or the word that it is gone."""
 
-    __slots__ = ("before", "gone", "waiting")
+    __slots__ = ("before", "gone")
 
-    def __init__(self, before: Position, waiting: Waiting | None = None, gone: wire.Gone | None = None) -> None:
+    def __init__(self, before: Position, gone: wire.Gone | None = None) -> None:
         self.before = before
-        self.waiting = waiting
         self.gone = gone
+
+
+Shared: TypeAlias = dict["Waiting | frozenset[str] | None", "Waiting"]
+"""What one change has made of what waited before it: the same for all subscriptions for which the same waited."""
 
 
 class Subscription:
@@ -74,12 +80,18 @@ class Subscription:
         self.waiting_bytes = 0
         self.synced = False
         self.scheduled = False
+        self.phase_ms = 0
+        """Where in each `conflate_ms` its frames are due: those of a phase share what is encoded."""
         self.sent: dict[str, Version] = {}
         self.indices = indices
         self.digest = wanted.digest()
+        self.whole = wanted.markets is None
+        """Whether it takes events with all their markets."""
         self._subscribed: wire.Subscribed | None = None
         self._initial: dict[str, None] = {}
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Waiting | _Owed] = {}
+        self._owed = 0
+        """How many of those are _Owed."""
         self._at_once: dict[str, None] = {}
         self._stale: frozenset[str] = frozenset()
         self._shown_stale: set[str] = set()
@@ -134,22 +146,44 @@ class Subscription:
 
     # What comes in.
 
-    def put(self, change: Change, before: Position, now_ms: int) -> Put:
-        """Take a change that matches; `before` is the node's position before the change."""
+    def put(self, change: Change, before: Position, now_ms: int, shared: Shared | None = None) -> Put:
+        """Take a change that matches; `before` is the node's position before the change.
+
+        `shared` is one and the same for all subscriptions that are given this change with this `before`.
+        """
         event = change.event
         if event in self._initial:
             return "no"  # its snapshot is still to come and will be newer
         pending = self._pending.get(event)
-        waiting = None if pending is None else pending.waiting
-        if pending is not None and waiting is None and pending.gone is None:
+        if isinstance(pending, _Owed) and pending.gone is None:
             return "now"  # as before
+        waiting = pending if isinstance(pending, Waiting) else None
         last = self.sent.get(event) if waiting is None else waiting.version
         if last is None or not self._follows(change, last):
             return self.mark(event, before)
         markets = self.filter.markets
         if change.version <= last or (markets is not None and change.restricted(markets) is None):
             return "no"
-        return self._wait(change, waiting, before, now_ms)
+        following = _following(change, before, markets, waiting, {} if shared is None else shared)
+        if isinstance(pending, _Owed):
+            self._done(event)
+        self.waiting_bytes += change.bytes
+        self._pending[event] = following
+        return self._when(change, now_ms)
+
+    def _when(self, change: Change, now_ms: int) -> Put:
+        """Say when what was put goes out."""
+        if self.waiting_bytes > self.bytes_max:
+            self._forget_waiting()
+            return "now"
+        if self.conflate_ms == 0:
+            return "now"
+        if change.urgent:
+            self._at_once[change.event] = None
+            return "now"
+        if self.due_ms is None:
+            self.due_ms = now_ms + self.conflate_ms - (now_ms - self.phase_ms) % self.conflate_ms
+        return "later"
 
     def _follows(self, change: Change, last: Version) -> bool:
         """Tell whether a change goes on from `last`, or is older; with a market filter not every rev is sent."""
@@ -157,29 +191,12 @@ class Subscription:
             return True
         return change.version[0] == last[0] and (self.filter.markets is not None or change.raw.prev == last[1])
 
-    def _wait(self, change: Change, waiting: Waiting | None, before: Position, now_ms: int) -> Put:
-        event = change.event
-        if waiting is None:
-            waiting = Waiting(change, self.sent[event][1], self.filter.markets)
-            self._pending[event] = _Pending(before, waiting)
-            self.waiting_bytes += waiting.bytes
-        else:
-            self.waiting_bytes += waiting.add(change)
-        if self.waiting_bytes > self.bytes_max:
-            self._forget_waiting()
-            return "now"
-        if change.urgent or self.conflate_ms == 0:
-            self._at_once[event] = None
-            return "now"
-        if self.due_ms is None:
-            self.due_ms = now_ms + self.conflate_ms
-        return "later"
-
     def _forget_waiting(self) -> None:
         """Owe snapshots instead of merged changes: they take no memory until they are made."""
         for event, pending in self._pending.items():
-            if pending.waiting is not None:
-                pending.waiting = None
+            if isinstance(pending, Waiting):
+                self._pending[event] = _Owed(pending.before)
+                self._owed += 1
                 self._at_once[event] = None
         self.waiting_bytes = 0
 
@@ -188,28 +205,26 @@ class Subscription:
         if event in self._initial:
             return "no"
         pending = self._pending.get(event)
-        if pending is not None:
-            if pending.waiting is not None:
-                self.waiting_bytes -= pending.waiting.bytes
-            pending.waiting = pending.gone = None
-        else:
-            self._pending[event] = _Pending(before)
+        if isinstance(pending, Waiting):
+            self.waiting_bytes -= pending.bytes
+        if not isinstance(pending, _Owed):
+            self._owed += 1
+        self._pending[event] = _Owed(before if pending is None else pending.before)
         self._at_once[event] = None
         return "now"
 
     def drop(self, event: str, reason: wire.GoneReason, before: Position, *, again: bool = False) -> Put:
         """Say that an event is gone, if the client has it; `again`: a snapshot stays owed for when it is back."""
         self._initial.pop(event, None)
-        pending = self._pending.pop(event, None)
-        if pending is not None and pending.waiting is not None:
-            self.waiting_bytes -= pending.waiting.bytes
-        self._at_once.pop(event, None)
+        if event in self._pending:
+            self._done(event)
         sent = self.sent.pop(event, None)
         if sent is None:
             if again:
                 self.mark(event, before)
             return "no"
-        self._pending[event] = _Pending(before, gone=wire.Gone(self.name, event, sent[1], reason))
+        self._pending[event] = _Owed(before, wire.Gone(self.name, event, sent[1], reason))
+        self._owed += 1
         self._at_once[event] = None
         return "now"
 
@@ -226,7 +241,7 @@ class Subscription:
     def owes(self, event: str) -> bool:
         """Tell whether a snapshot of the event is owed."""
         pending = self._pending.get(event)
-        return event in self._initial or (pending is not None and pending.waiting is None and pending.gone is None)
+        return event in self._initial or (isinstance(pending, _Owed) and pending.gone is None)
 
     # What goes out.
 
@@ -259,22 +274,27 @@ class Subscription:
         if self._pending:
             yield from self._changes(picture, form, now_ms)
 
-    def single(self, picture: Picture, form: Format, now_ms: int) -> bytes | None:
-        """Give the one frame that there is to send in the most common case: one event's changes wait and are due.
+    def quick(self, picture: Picture, form: Format, now_ms: int) -> bytes | None:
+        """Give the one frame that there is to send in the most common case: changes wait, all are due, and few.
 
         The same as `frames`, without its cost; None when it isn't that case, and then nothing has happened.
         """
-        if len(self._pending) != 1 or not self.synced or self._shown_stale or self._stale or picture.stale:
+        pending = self._pending
+        if self._owed or not pending or not self.synced or self._shown_stale or self._stale or picture.stale:
             return None
-        event, pending = next(iter(self._pending.items()))
-        waiting = pending.waiting
-        if waiting is None or (event not in self._at_once and (self.due_ms is None or now_ms < self.due_ms)):
+        if self.conflate_ms and (self.due_ms is None or now_ms < self.due_ms):
             return None
-        self._pending.clear()
+        if self.waiting_bytes + len(pending) * ITEM_HEAD_BYTES > FRAME_BYTES_MAX:
+            return None
+        cursor, sent = self.cursor(picture), self.sent
+        items: list[Raw] = []
+        for event, waiting in pending.items():
+            items.append(waiting.item(form, sent[event][1], now_ms))  # type: ignore[union-attr]  # nothing is owed
+            sent[event] = waiting.version  # type: ignore[union-attr]  # nothing is owed
+        pending.clear()
         self._at_once.clear()
         self.waiting_bytes, self.due_ms = 0, None
-        self.sent[event] = waiting.version
-        return form.encode(wire.Updates(self.name, self.cursor(picture), (waiting.item(form, now_ms),)))
+        return form.encode(wire.Updates(self.name, cursor, items))
 
     def _snapshot(self, event: str, picture: Picture, form: Format) -> bytes | None:
         found = picture.snapshot(event, self.filter.markets, form)
@@ -309,19 +329,19 @@ class Subscription:
         items: list[Raw] = []
         size = 0
         for event in list(self._pending if due else self._at_once):
-            waiting = self._pending[event].waiting
-            if waiting is not None:
-                items.append(waiting.item(form, now_ms))
+            pending = self._pending[event]
+            owed = pending if isinstance(pending, _Owed) else None
+            if isinstance(pending, Waiting):
+                items.append(pending.item(form, self.sent[event][1], now_ms))
                 size += memoryview(items[-1]).nbytes
-                self.sent[event] = waiting.version
-                self.waiting_bytes -= waiting.bytes
+                self.sent[event] = pending.version
                 self._done(event)
             # Whoever stops after a frame must find everything else still waiting, so nothing is kept over a yield.
-            if items and (waiting is None or size >= FRAME_BYTES_MAX):
+            if items and (owed is not None or size >= FRAME_BYTES_MAX):
                 yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
                 items, size = [], 0
-            if waiting is None:
-                frame = self._other(event, picture, form)
+            if owed is not None:
+                frame = self._other(event, owed, picture, form)
                 if frame is not None:
                     yield frame
         if due:
@@ -329,16 +349,68 @@ class Subscription:
         if items:
             yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
 
-    def _other(self, event: str, picture: Picture, form: Format) -> bytes | None:
-        gone = self._pending[event].gone
-        frame = self._snapshot(event, picture, form) if gone is None else form.encode(gone)
+    def _other(self, event: str, owed: _Owed, picture: Picture, form: Format) -> bytes | None:
+        frame = self._snapshot(event, picture, form) if owed.gone is None else form.encode(owed.gone)
         if frame is not None:
             self._done(event)
         return frame
 
     def _done(self, event: str) -> None:
-        del self._pending[event]
+        pending = self._pending.pop(event)
+        if isinstance(pending, Waiting):
+            self.waiting_bytes -= pending.bytes
+        else:
+            self._owed -= 1
         self._at_once.pop(event, None)
+
+
+def _following(
+    change: Change, before: Position, markets: frozenset[str] | None, waiting: Waiting | None, shared: Shared
+) -> Waiting:
+    """Return what waits once a change has come; the same object for all for whom the same waited."""
+    key = markets if waiting is None else waiting
+    following = shared.get(key)
+    if following is None:
+        following = Waiting.of(change, before, markets) if waiting is None else waiting.then(change)
+        shared[key] = following
+    return following
+
+
+def put_all(
+    subs: Iterable[Subscription], change: Change, before: Position, now_ms: int
+) -> tuple[list[Subscription], list[Subscription]]:
+    """Give a change to all subscriptions that it concerns: `put` for each of them, without its cost in the common case.
+
+    That case: the change follows what was sent, or what waits, and markets are not filtered. Returns which have
+    something to send at once, and which may have to be scheduled.
+    """
+    event, prior, size = change.event, change.before, change.bytes
+    urgent = change.urgent
+    shared: Shared = {}
+    now: list[Subscription] = []
+    later: list[Subscription] = []
+    for sub in subs:
+        pending = sub._pending  # noqa: SLF001  this is the subscriptions' own loop
+        held = pending.get(event)
+        follows = sub.whole and (
+            sub.sent.get(event) == prior if held is None else type(held) is Waiting and held.version == prior
+        )
+        if not follows or urgent or sub.waiting_bytes + size > sub.bytes_max:
+            put = sub.put(change, before, now_ms, shared)
+            if put != "no":
+                (now if put == "now" else later).append(sub)
+            continue
+        following = shared.get(held)  # type: ignore[arg-type]  # never an _Owed here
+        if following is None:
+            following = _following(change, before, None, held, shared)  # type: ignore[arg-type]
+        pending[event] = following
+        sub.waiting_bytes += size
+        if sub.conflate_ms == 0:
+            now.append(sub)
+        elif sub.due_ms is None:
+            sub.due_ms = now_ms + sub.conflate_ms - (now_ms - sub.phase_ms) % sub.conflate_ms
+            later.append(sub)
+    return now, later
 
 
 class Index:
@@ -369,11 +441,11 @@ class Index:
 
     def matching(self, event: str, sport: str, competition: str | None) -> Iterator[Subscription]:
         """Return the subscriptions that cover an event."""
-        keys: list[tuple[Kind, str]] = [("all", ""), ("sports", sport), ("events", event)]
+        by = self._by
+        found = [by.get(("all", "")), by.get(("sports", sport)), by.get(("events", event))]
         if competition is not None:
-            keys.append(("competitions", competition))
-        for key in keys:
-            yield from self._by.get(key, ())
+            found.append(by.get(("competitions", competition)))
+        return chain.from_iterable([subs for subs in found if subs])
 
     def of_competition(self, competition: str) -> Iterator[Subscription]:
         """Return the subscriptions by competition that cover this one."""

@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from sb_core import shown
 from sb_distribute.conflate import URGENT, Change, Waiting, merge, restrict
+from sb_distribute.cursor import Position
 from sb_distribute.wire import JSON, MSGPACK
 
 KEYS = (("1x2", ""), ("total", "total=2.5"), ("total", "total=3.5"))
+
+BEFORE = Position([0], [1])
 
 
 def market(key, *, is_open, odds="1.50"):
@@ -83,24 +86,27 @@ def test_restrict_keeps_the_events_own_fields():
 
 def test_one_change_passes_its_bytes_on_and_is_encoded_once():
     one = change(2, shown.Changes(markets=[market(KEYS[0], is_open=True)]))
-    first, second = Waiting(one, 1, None).item(JSON, 7), Waiting(one, 1, None).item(JSON, 7)
-    assert first is second
+    waiting = Waiting.of(one, BEFORE, None)
+    first = waiting.item(JSON, 1, 7)
+    assert waiting.item(JSON, 1, 7) is first
     said = msgspec.json.decode(first)
     assert bytes(one.raw.changes) in bytes(first)
     assert list(said) == ["event", "sport", "lineage", "prev", "rev", "ts", "updated", "sent", "con", "changes"]
     assert (said["prev"], said["rev"], said["sent"], said["con"]) == (1, 2, 7, False)
-    assert msgspec.json.decode(one.item(JSON, 1, 8, None))["sent"] == 8
-    assert msgspec.msgpack.decode(one.item(MSGPACK, 1, 7, None)) == said
+    assert msgspec.msgpack.decode(waiting.item(MSGPACK, 1, 7)) == said
+    assert msgspec.json.decode(waiting.item(JSON, 0, 7))["prev"] == 0
+    assert msgspec.json.decode(waiting.item(JSON, 1, 8))["sent"] == 8
 
 
 def test_several_changes_become_one_item():
-    waiting = Waiting(change(2, shown.Changes(markets=[market(KEYS[0], is_open=False)])), 1, None)
-    waiting.add(change(3, shown.Changes(statuses=[moved(KEYS[0], is_open=True)])))
-    said = msgspec.json.decode(waiting.item(JSON, 7))
+    one = Waiting.of(change(2, shown.Changes(markets=[market(KEYS[0], is_open=False)])), BEFORE, None)
+    waiting = one.then(change(3, shown.Changes(statuses=[moved(KEYS[0], is_open=True)])))
+    said = msgspec.json.decode(waiting.item(JSON, 1, 7))
     assert (said["prev"], said["rev"], said["con"]) == (1, 3, True)
     assert said["changes"]["closed"] == [{"market": "1x2", "line": ""}]
     assert said["changes"]["markets"][0]["open"]
-    assert waiting.version == (1, 3)
+    assert (one.version, waiting.version, waiting.before) == ((1, 2), (1, 3), BEFORE)
+    assert not msgspec.json.decode(one.item(JSON, 1, 7))["con"]
 
 
 def test_what_is_urgent():
