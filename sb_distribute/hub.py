@@ -15,9 +15,11 @@ import msgspec
 from sb_core import shown
 from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
+from sb_distribute.index import Index
+from sb_distribute.picture import Pictured
 from sb_distribute.session import Session
 from sb_distribute.state import Live, NodeState, Step
-from sb_distribute.subscriptions import Index, Pictured, Put, Subscription, put_all
+from sb_distribute.subscriptions import Put, Subscription, put_all
 from sb_distribute.wire import Format
 
 FLUSH_BYTES_MAX: Final = 262_144

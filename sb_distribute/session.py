@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from sb_distribute import wire
 from sb_distribute.filters import Filter
-from sb_distribute.subscriptions import Picture, Subscription
+from sb_distribute.picture import Picture
+from sb_distribute.subscriptions import Subscription
 from sb_distribute.wire import Format, RefusedError
 
 MESSAGES_PER_S_MAX: Final = 50

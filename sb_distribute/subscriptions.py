@@ -6,8 +6,7 @@ Pure: times are arguments, the events come from a Picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Raw
 
@@ -15,7 +14,8 @@ from sb_distribute import cursor as cursors
 from sb_distribute import wire
 from sb_distribute.conflate import Change, Version, Waiting
 from sb_distribute.cursor import Position
-from sb_distribute.filters import Filter, Kind
+from sb_distribute.filters import Filter
+from sb_distribute.picture import Picture
 from sb_distribute.wire import Format
 
 FRAME_BYTES_MAX: Final = 131_072
@@ -25,30 +25,6 @@ ITEM_HEAD_BYTES: Final = 256
 
 Put: TypeAlias = Literal["no", "now", "later"]
 """Whether a change gives a subscription something to send: no, at once, or when its conflation is due."""
-
-
-class Pictured(NamedTuple):
-    """An event encoded: its version, its sport, and whether it was shown as stale."""
-
-    version: Version
-    sport: str
-    stale: bool
-    body: bytes
-
-
-class Picture(Protocol):
-    """What subscriptions ask of the node: events as they are now, the position, and which sports are stale."""
-
-    @property
-    def position(self) -> Position:
-        """Where the node stands."""
-
-    @property
-    def stale(self) -> Mapping[str, int]:
-        """The sports that are stale, and since when (ms)."""
-
-    def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> Pictured | None:
-        """Return an event as it is now, None when it isn't held."""
 
 
 class _Owed:
@@ -411,52 +387,3 @@ def put_all(
             sub.due_ms = now_ms + sub.conflate_ms - (now_ms - sub.phase_ms) % sub.conflate_ms
             later.append(sub)
     return now, later
-
-
-class Index:
-    """Finds the subscriptions that an event concerns."""
-
-    def __init__(self) -> None:
-        self.all: dict[Subscription, None] = {}
-        self._by: dict[tuple[Kind, str], dict[Subscription, None]] = {}
-
-    def __len__(self) -> int:
-        return len(self.all)
-
-    def add(self, sub: Subscription) -> None:
-        """Add a subscription."""
-        self.all[sub] = None
-        for key in self._keys(sub):
-            self._by.setdefault(key, {})[sub] = None
-
-    def remove(self, sub: Subscription) -> None:
-        """Remove a subscription."""
-        self.all.pop(sub, None)
-        for key in self._keys(sub):
-            found = self._by.get(key)
-            if found is not None:
-                found.pop(sub, None)
-                if not found:
-                    del self._by[key]
-
-    def matching(self, event: str, sport: str, competition: str | None) -> Iterator[Subscription]:
-        """Return the subscriptions that cover an event."""
-        by = self._by
-        found = [by.get(("all", "")), by.get(("sports", sport)), by.get(("events", event))]
-        if competition is not None:
-            found.append(by.get(("competitions", competition)))
-        return chain.from_iterable([subs for subs in found if subs])
-
-    def of_competition(self, competition: str) -> Iterator[Subscription]:
-        """Return the subscriptions by competition that cover this one."""
-        yield from self._by.get(("competitions", competition), ())
-
-    def by_competition(self) -> Iterator[Subscription]:
-        """Return all subscriptions by competition."""
-        return (sub for sub in self.all if sub.filter.kind == "competitions")
-
-    @staticmethod
-    def _keys(sub: Subscription) -> list[tuple[Kind, str]]:
-        if sub.filter.kind == "all":
-            return [("all", "")]
-        return [(sub.filter.kind, each) for each in sub.filter.ids]

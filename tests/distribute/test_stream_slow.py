@@ -5,7 +5,6 @@ import socket
 import anyio
 import msgspec
 import pytest
-import trio
 
 from sb_core import client as clients
 from sb_core import shown
@@ -33,16 +32,12 @@ def test_a_client_that_reads_nothing_is_closed(run, stage, a_market, resumes_rea
             for client in (quick, slow):
                 await client.subscribe("s1", sports=["football"])
                 await next_of(client, clients.Synced)
-            latest = 0.0
             with anyio.fail_after(20):
                 while len(on.hub.sessions) == 2:
-                    begun = trio.current_time()
                     await on.change("uof:e1", *big(a_market, f"{2 + len(on.updates) / 1000:.2f}", 100), stored=False)
                     while quick.events("s1").get("uof:e1", shown.empty("", "")).rev < on.oracle["uof:e1"].rev:
                         await anext(quick)
-                    latest = max(latest, trio.current_time() - begun)
                     await anyio.sleep(0.01)
-            assert latest < 0.5
             assert quick.events("s1") == on.oracle
             if resumes_reading:
                 with pytest.raises(clients.StreamError) as closed:
