@@ -1,0 +1,191 @@
+"""Everything is killed in turn while a feed runs through real services on real engines: nothing lost, nothing twice.
+
+The measure is the same feed run once, whole and undisturbed, on embedded parts.
+"""
+
+import json
+import os
+import random
+import time
+from itertools import cycle
+
+import pytest
+from clinging_follower import ClingingFollower
+from follower import canonical
+from local_pipeline import Pipeline, finish_replay
+from plain_feed import Feed
+from pressing_sender import PressingSender
+from services import SERVICES, Services
+from test_kill import Outcome
+
+from sb_core.topics import partition_of
+
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+
+MESSAGES = 20_000
+EVENTS = 60
+TORTURE_MESSAGES = int(os.environ.get("SB_TORTURE_MESSAGES", "1000000"))
+TORTURE_ROUNDS = 5
+ENGINES = ("kafka", "mysql", "redis")
+VICTIMS = ("football", "ingest", "kafka", "tennis", "mysql", "redis", "distribute", "football2", "basketball", "hockey")
+SETTLE_S = 120
+BACK_S = 40
+
+
+class Embedded(Pipeline):
+    """On embedded parts, whatever others run on."""
+
+    engines = None
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """Run a feed once, undisturbed; return what it left."""
+
+    def run(messages):
+        path = tmp_path / "feed.ndjson"
+        path.write_text("".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages))
+        pipeline = Embedded(tmp_path / "whole").start("--feed", "none")
+        try:
+            report = finish_replay(pipeline.replay(path, provider="canonical"))
+            return Outcome(pipeline, pipeline.wait_through(report["accepted"], deadline_s=SETTLE_S))
+        finally:
+            pipeline.kill()
+
+    return run
+
+
+@pytest.fixture
+def services(tmp_path):
+    made = Services(tmp_path / "services").start()
+    yield made
+    made.kill()
+
+
+class Killer:
+    """Takes one part away, hard or cleanly, and brings it back at once."""
+
+    def __init__(self, services, stack):
+        self.services = services
+        self.stack = stack
+        self.done = []
+
+    def strike(self, victim, *, hard):
+        if victim in ENGINES:
+            (self.stack.kill if hard else self.stack.stop)(victim)
+            self.stack.start(victim, wait=False)
+        else:
+            (self.services.kill_one if hard else self.services.stop_one)(victim)
+            self.services.spawn(victim)
+        self.done.append((victim, hard))
+
+    def wait_back(self, victim):
+        if victim in ENGINES:
+            self.stack.await_healthy(victim, BACK_S)
+            return
+        until = time.monotonic() + BACK_S
+        while not self.services.ready(victim):
+            assert self.services.processes[victim].poll() is None, self.services.tail()
+            assert time.monotonic() < until, f"{victim} is not back: {self.services.tail()}"
+            time.sleep(0.05)
+
+
+def disturbed(services, stack, messages, strikes, chance):
+    """Send all while `strikes` come at even distances; return the sender and the follower once all is through."""
+    killer = Killer(services, stack)
+    with ClingingFollower(services.url(4003, "ws")) as follower:
+        sender = PressingSender(services.url(4000), messages)
+        sender.start()
+        for number, (victim, hard) in enumerate(strikes):
+            sender.until(int(len(messages) * (number + chance.random()) / (len(strikes) + 1)))
+            killer.strike(victim, hard=hard)
+            killer.wait_back(victim)
+        sender.finish()
+        account = settled(services)
+        versions = {item["event"]: (item["lineage"], item["rev"]) for item in services.state().values()}
+        follower.wait_for(versions, deadline_s=SETTLE_S)
+    return sender, follower, account
+
+
+def settled(services):
+    """Wait until all that was accepted is through, allowing for what was unknown and did arrive."""
+    until = time.monotonic() + SETTLE_S
+    while time.monotonic() < until:
+        account = services.account()
+        if all(services.ready(name) for name in SERVICES) and account["changes"] == account["updates_published"]:
+            behind = account["pending"]
+            if behind == 0 or -account["unknown"] <= behind <= 0:
+                return account
+        time.sleep(0.1)
+    raise AssertionError(f"not through: {account}")
+
+
+def check_account(account, whole):
+    outcomes = sum(account[name] for name in ("applied", "unchanged", "stale", "duplicate", "control", "pending"))
+    outcomes += sum(account["dead_lettered"].values())
+    assert account["received"] == account["accepted"] + sum(account["refused"].values()) + account["unknown"]
+    # what was unknown and did arrive has an outcome, too
+    assert account["accepted"] <= outcomes <= account["accepted"] + account["unknown"], account
+    assert account["applied"] == whole["applied"], "each effect once"
+    assert account["changes"] == whole["changes"] == account["updates_published"]
+
+
+def check_follower(follower, events):
+    follower.check()
+    assert follower.gaps == []
+    assert {name: canonical(event) for name, event in follower.events.items()} == {
+        name: canonical(event) for name, event in events.items()
+    }
+    newest = {}
+    for shown in follower.shown:
+        assert (shown.lineage, shown.rev) >= newest.get(shown.event, (0, 0)), "an event went back"
+        newest[shown.event] = shown.lineage, shown.rev
+
+
+def check_cache(services, engines, events):
+    """Whatever the cache holds under a partition's generation is what REST gives."""
+    generations = {
+        (topic.rpartition("-")[2], int(number)): int(generation)
+        for topic, number, generation in engines.ask(
+            services.data, "SELECT topic, `partition`, cache_generation FROM positions"
+        )
+    }
+    found = 0
+    with engines.cache(services.data) as cache:
+        for name, event in events.items():
+            value = cache.get(f"sb:{generations[event['sport'], partition_of(name)]}:event:{{{name}}}")
+            if value is not None:
+                found += 1
+                cached = json.loads(value.partition(b" ")[2])
+                assert canonical(cached) == canonical(event)
+    return found
+
+
+def check(services, engines, messages, whole, strikes, seed):
+    sender, follower, account = disturbed(services, engines.stack, messages, strikes, random.Random(seed))
+    for name in SERVICES:
+        assert services.logged(name, "crashed") == []
+    outcome = Outcome(services, account)
+    assert outcome.events.keys() == whole.events.keys()
+    for name, event in whole.events.items():
+        assert outcome.histories[name] == whole.histories[name], name
+        assert outcome.events[name] == event, name
+    check_account(account, whole.account)
+    events = services.state()
+    check_follower(follower, events)
+    assert follower.returns >= sum(victim == "distribute" for victim, _ in strikes)
+    assert check_cache(services, engines, events) > 0
+    assert sender.sent == len(messages)
+
+
+def test_every_part_killed_once(services, engines, whole):
+    messages = Feed(5, MESSAGES, events=EVENTS, first=0.1).messages
+    check(services, engines, messages, whole(messages), [(victim, True) for victim in VICTIMS], 1)
+
+
+@pytest.mark.slow
+def test_every_part_killed_and_stopped_five_times_in_a_million_messages(services, engines, whole):
+    messages = Feed(6, TORTURE_MESSAGES, events=2_000, first=0.02).messages
+    hard = cycle((True, False))
+    strikes = [(victim, next(hard)) for _ in range(2 * TORTURE_ROUNDS) for victim in (*VICTIMS, "redis")]
+    check(services, engines, messages, whole(messages), strikes, 2)
