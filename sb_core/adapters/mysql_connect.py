@@ -25,12 +25,15 @@ TAKE_S: Final = 8.0
 """How long a call waits for a connection, made or given back."""
 LOCK_WAIT_S: Final = 3
 """How long a statement waits for another transaction's rows; then 1205, and the transaction begins anew."""
+IDLE_S: Final = 5
+"""A connection that asks nothing for so long is closed by the server, and its transaction rolled back: a process that
+stands still, or a machine that is gone without a word, doesn't hold locks that its successor waits for."""
 STATEMENTS_CACHED_MAX: Final = 64
 """Prepared statements that a writing connection keeps."""
 
 _SESSION: Final = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}",
+    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, wait_timeout = {IDLE_S}",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 LOST: Final = frozenset(
