@@ -33,6 +33,9 @@ types: $(VENV)/.dev
 sim: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/sim --sim-seeds=$(or $(SEEDS),2000) $(if $(SEED),--sim-seed=$(SEED))
 
+torture: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/engines
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 

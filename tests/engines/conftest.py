@@ -1,8 +1,11 @@
 """Pipelines of the tests in this folder run on real engines."""
 
+from functools import partial
+
 import pytest
 from local_pipeline import Pipeline
 from real_engines import RealEngines, started
+from undisturbed import run_whole
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,9 @@ def engines(native_stack):
     yield made
     Pipeline.engines = None
     made.drop()
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """Run messages once, undisturbed, on embedded parts; return what they left."""
+    return partial(run_whole, tmp_path)

@@ -25,6 +25,7 @@ class PressingSender(threading.Thread):
         self.retried = 0
         self.refused = 0
         self.waited_s_max = 0.0
+        self.enough = False
         self.error = None
 
     def run(self):
@@ -35,6 +36,8 @@ class PressingSender(threading.Thread):
                     some = self.messages[first : first + self.batch]
                     self.press(http, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in some))
                     self.sent += len(some)
+                    if self.enough:
+                        break
                     if self.per_s is not None:
                         time.sleep(max(0, begun + self.sent / self.per_s - time.monotonic()))
         except BaseException as error:  # noqa: BLE001  handed to the test's own thread

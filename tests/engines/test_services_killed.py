@@ -12,11 +12,11 @@ from itertools import cycle
 import pytest
 from clinging_follower import ClingingFollower
 from follower import canonical
-from local_pipeline import Pipeline, finish_replay
 from plain_feed import Feed
 from pressing_sender import PressingSender
 from services import SERVICES, Services
 from test_kill import Outcome
+from undisturbed import SETTLE_S, check_account, settled
 
 from sb_core.topics import partition_of
 
@@ -28,31 +28,7 @@ TORTURE_MESSAGES = int(os.environ.get("SB_TORTURE_MESSAGES", "1000000"))
 TORTURE_ROUNDS = 5
 ENGINES = ("kafka", "mysql", "redis")
 VICTIMS = ("football", "ingest", "kafka", "tennis", "mysql", "redis", "distribute", "football2", "basketball", "hockey")
-SETTLE_S = 120
 BACK_S = 40
-
-
-class Embedded(Pipeline):
-    """On embedded parts, whatever others run on."""
-
-    engines = None
-
-
-@pytest.fixture
-def whole(tmp_path):
-    """Run a feed once, undisturbed; return what it left."""
-
-    def run(messages):
-        path = tmp_path / "feed.ndjson"
-        path.write_text("".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages))
-        pipeline = Embedded(tmp_path / "whole").start("--feed", "none")
-        try:
-            report = finish_replay(pipeline.replay(path, provider="canonical"))
-            return Outcome(pipeline, pipeline.wait_through(report["accepted"], deadline_s=SETTLE_S))
-        finally:
-            pipeline.kill()
-
-    return run
 
 
 @pytest.fixture
@@ -105,29 +81,6 @@ def disturbed(services, stack, messages, strikes, chance):
         versions = {item["event"]: (item["lineage"], item["rev"]) for item in services.state().values()}
         follower.wait_for(versions, deadline_s=SETTLE_S)
     return sender, follower, account
-
-
-def settled(services):
-    """Wait until all that was accepted is through, allowing for what was unknown and did arrive."""
-    until = time.monotonic() + SETTLE_S
-    while time.monotonic() < until:
-        account = services.account()
-        if all(services.ready(name) for name in SERVICES) and account["changes"] == account["updates_published"]:
-            behind = account["pending"]
-            if behind == 0 or -account["unknown"] <= behind <= 0:
-                return account
-        time.sleep(0.1)
-    raise AssertionError(f"not through: {account}")
-
-
-def check_account(account, whole):
-    outcomes = sum(account[name] for name in ("applied", "unchanged", "stale", "duplicate", "control", "pending"))
-    outcomes += sum(account["dead_lettered"].values())
-    assert account["received"] == account["accepted"] + sum(account["refused"].values()) + account["unknown"]
-    # what was unknown and did arrive has an outcome, too
-    assert account["accepted"] <= outcomes <= account["accepted"] + account["unknown"], account
-    assert account["applied"] == whole["applied"], "each effect once"
-    assert account["changes"] == whole["changes"] == account["updates_published"]
 
 
 def check_follower(follower, events):

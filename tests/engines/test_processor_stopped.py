@@ -1,0 +1,98 @@
+"""A processor that stands still beyond its lease (SIGSTOP) and comes back to partitions that are another's: no stale write."""
+
+import json
+import random
+import signal
+import time
+
+import pytest
+from plain_feed import Feed
+from pressing_sender import PressingSender
+from services import Services
+from test_kill import Outcome
+from undisturbed import check_account, settled
+
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+
+PAIR = ("football", "football2")
+PER_S = 400
+BATCH = 40
+SECONDS_MAX = 30
+"""For one stop: the lease of 6 s, a rebalance, and the way back."""
+MOVE_S = 60
+FENCED = "sb_data_processing_football_fenced_total"
+
+
+@pytest.fixture
+def services(tmp_path):
+    made = Services(tmp_path / "services", names=("ingest", *PAIR, "distribute"))
+    made.ready_ports = (4000, 4002, 4003, 4101)
+    made.start()
+    yield made
+    made.kill()
+
+
+class Watched:
+    """What one processor says in its log from a moment on."""
+
+    def __init__(self, services, name):
+        self.path = services.log_of(name)
+        self.begun = self.path.stat().st_size
+
+    def assigned(self):
+        with self.path.open("rb") as file:
+            file.seek(self.begun)
+            lines = [json.loads(line) for line in file if line.startswith(b'{"time"') and line.endswith(b"}\n")]
+        return {line["partition"] for line in lines if line["event"] == "assigned"}
+
+    def wait_assigned(self, count):
+        until = time.monotonic() + MOVE_S
+        while len(self.assigned()) < count:
+            assert time.monotonic() < until, f"{self.path.name}: only {sorted(self.assigned())}"
+            time.sleep(0.05)
+
+
+def stopped_in_turn(services, times, chance):
+    """Stop either processor in the midst of its work, let the other take over, and let it go on."""
+    for _ in range(times):
+        victim, other = chance.sample(PAIR, 2)
+        time.sleep(chance.uniform(0.2, 1.5))
+        taking, coming = Watched(services, other), Watched(services, victim)
+        services.signal(victim, signal.SIGSTOP)
+        taking.wait_assigned(12)
+        time.sleep(chance.uniform(0, 0.5))
+        services.signal(victim, signal.SIGCONT)
+        coming.wait_assigned(6)
+
+
+def check(services, whole, times, seed):
+    messages = Feed(seed, times * SECONDS_MAX * PER_S * 4, events=160, first=0.05).messages
+    football = [each for each in messages if each["sport"] == "football"]
+    sender = PressingSender(services.url(4000), football, per_s=PER_S, batch=BATCH)
+    sender.start()
+    stopped_in_turn(services, times, random.Random(seed))
+    sender.enough = True
+    sender.finish()
+    account = settled(services, PAIR, ports=(4000, 4101))
+    undisturbed = whole(football[: sender.sent])
+    outcome = Outcome(services, account)
+    assert outcome.events.keys() == undisturbed.events.keys()
+    for name in undisturbed.events:
+        assert outcome.histories[name] == undisturbed.histories[name], name
+    assert outcome.events == undisturbed.events
+    check_account(account, undisturbed.account)
+    fenced = 0
+    for name in PAIR:
+        assert services.logged(name, "crashed") == []
+        fenced += len(services.logged(name, "fenced"))
+        assert services.metric(name, FENCED) == len(services.logged(name, "fenced"))
+    return fenced
+
+
+def test_partitions_of_a_stopped_processor_move_and_its_late_writes_are_refused(services, whole):
+    check(services, whole, 3, 11)
+
+
+@pytest.mark.slow
+def test_a_processor_stopped_fifty_times_writes_nothing_stale(services, whole):
+    assert check(services, whole, 50, 12) > 0, "never met the fence"
