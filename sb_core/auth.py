@@ -8,12 +8,14 @@ import hmac
 import re
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 AuthResult: TypeAlias = Literal["ok", 401, 403]
 KEYS_MAX: Final = 256
+NAMESAKES_MAX: Final = 2
+"""A client may have two keys at once: the one that is being replaced, and its successor."""
 KEY_CHARS_MAX: Final = 512
 """A presented key beyond this is not even hashed."""
 SUBPROTOCOL_PREFIX: Final = "sb.key."
@@ -35,6 +37,7 @@ class Keys(Struct, frozen=True):
     """All configured keys."""
 
     keys: tuple[Key, ...] = ()
+    version: int = 0
 
     @classmethod
     def parse(cls, text: str) -> "Keys":
@@ -45,8 +48,8 @@ class Keys(Struct, frozen=True):
         keys = tuple(_parse_key(entry, number) for number, entry in enumerate(entries, start=1))
         names = [key.name for key in keys]
         for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two keys are named {name!r}")
+            if names.count(name) > NAMESAKES_MAX:
+                raise ValueError(f"more than {NAMESAKES_MAX} keys are named {name!r}")
         return cls(keys)
 
     @property
@@ -76,6 +79,24 @@ class Keys(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Keys {'open' if self.open else ' '.join(key.name for key in self.keys)}>"
+
+
+class KeyCheck(Protocol):
+    """Who judges keys: `Keys`, or whatever knows the keys that hold now."""
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody needs a key."""
+
+    def check(self, presented: str | None, *scopes: str) -> AuthResult:
+        """Judge a presented key: it must have one of `scopes`."""
+
+    def find(self, presented: str | None) -> Key | None:
+        """Return the key that was presented."""
+
+    @property
+    def version(self) -> int:
+        """Say how often the keys have changed."""
 
 
 def _parse_key(entry: str, number: int) -> Key:

@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     distribute_url: str = ""
     stream_url: str = ""
     api_keys: str = ""
+    api_keys_file: str = ""
     api_key: str = ""
     insecure: bool = False
     log_level: str = "info"
@@ -85,6 +86,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_write_deadline_ms: int = 10_000
     http_inflight_bytes_max: int = 128 * _MIB
     rest_answers_bytes_max: int = 64 * _MIB
+    rest_requests_per_s_max: int = 5_000
     ingest_body_bytes_max: int = 8 * _MIB
     ingest_items_max: int = 20_000
     ingest_depth_max: int = 32
@@ -99,6 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     process_overlap_max: int = 2
     stream_heartbeat_ms: int = 10_000
     stream_connections_max: int = 2_000
+    stream_client_connections_max: int = 1_000
     stream_subscriptions_max: int = 32
     stream_outbox_bytes_max: int = 4 * _MIB
     stream_write_deadline_ms: int = 10_000
@@ -168,9 +171,10 @@ SETTINGS: Final = (
     Setting(
         "api_keys",
         "keys",
-        "`name:sha256:scope,scope;…` with scopes `feed:<provider>`, `read`, `operate`; unset means open.",
+        "`name:sha256:scope,scope;…` with scopes `feed:<provider>`, `read`, `operate`; two a name; unset means open.",
         secret=True,
     ),
+    Setting("api_keys_file", "path", "A file with the keys instead; it is read again when it changes."),
     Setting("api_key", "key", "The key that our own clients (generator, replay, console) present.", secret=True),
     Setting("insecure", "0 or 1", "1 allows a bind beyond loopback without keys."),
     Setting("log_level", "level", "Least level that is logged: debug, info, warn or error."),
@@ -184,6 +188,7 @@ SETTINGS: Final = (
     Setting("http_write_deadline_ms", "ms", "A client that takes nothing of an answer for this long is cut off."),
     Setting("http_inflight_bytes_max", "bytes", "Request bodies in memory at once; beyond it 429."),
     Setting("rest_answers_bytes_max", "bytes", "Encoded events that the REST service keeps."),
+    Setting("rest_requests_per_s_max", "requests/s", "REST requests of a key, or an address without keys; else 429."),
     Setting("ingest_body_bytes_max", "bytes", "Largest feed body, also after decompression; beyond it 413."),
     Setting("ingest_items_max", "items", "Documents or messages in one feed request."),
     Setting("ingest_depth_max", "levels", "Deepest nesting of a document; beyond it `too_deep`."),
@@ -198,6 +203,7 @@ SETTINGS: Final = (
     Setting("process_overlap_max", "batches", "Batches whose stages may overlap."),
     Setting("stream_heartbeat_ms", "ms", "A WebSocket client hears something at least this often."),
     Setting("stream_connections_max", "connections", "WebSocket clients of one node."),
+    Setting("stream_client_connections_max", "connections", "Of these, of a key, or an address without keys."),
     Setting("stream_subscriptions_max", "subscriptions", "Subscriptions of one WebSocket client."),
     Setting(
         "stream_outbox_bytes_max",

@@ -15,7 +15,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from sb_core import serving
-from sb_core.auth import Keys, bearer
+from sb_core.auth import KeyCheck, bearer
 from sb_core.errors import DependencyError, FeedError, UnknownOutcomeError
 from sb_core.ops import OPEN_PATHS, PATHS, Ops, OpsAnswer, problem_answer
 from sb_core.serving import HttpLimits, http_limits
@@ -58,7 +58,7 @@ def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] |
     return respond(problem_answer(status, code, detail, instance), headers)
 
 
-def make_app(service: str, ops: Ops, keys: Keys) -> QuartTrio:
+def make_app(service: str, ops: Ops, keys: KeyCheck) -> QuartTrio:
     """Make an application with the operational routes and problem+json for every error; add routes to it."""
     app = QuartTrio(f"sb_core.http.{service}", root_path="/", static_folder=None)
     # sizes and deadlines of bodies are the guard's, those of answers the serving's
@@ -135,7 +135,7 @@ def require(
 
 def authorize(*scopes: str) -> Response | None:
     """Judge the key of the current request; None lets it pass."""
-    keys: Keys = current_app.config[_KEYS]
+    keys: KeyCheck = current_app.config[_KEYS]
     result = keys.check(bearer(request.headers.get("Authorization")), *scopes)
     if result == 401:
         detail = "send a known key as Authorization: Bearer <key>"

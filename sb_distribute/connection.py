@@ -53,10 +53,13 @@ def _nothing() -> None:
 class Connection:
     """A socket, its protocol and its session; the hub's Outlet."""
 
-    def __init__(self, sock: socket.socket, write_deadline_s: float, logger: Logger) -> None:
+    def __init__(self, sock: socket.socket, address: str, write_deadline_s: float, logger: Logger) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self.address = address
+        self.key: str | None = None
+        """The key that was presented."""
         self.scope = trio.CancelScope()
         self.sent_bytes = 0
         self.heard_s = trio.current_time()

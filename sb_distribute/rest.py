@@ -11,11 +11,13 @@ import msgspec
 from quart import Response, g, request
 from quart_trio import QuartTrio
 
-from sb_core.auth import Keys
-from sb_core.ops import Ops
+from sb_core.auth import KeyCheck, bearer
+from sb_core.ops import OPEN_PATHS, Ops
+from sb_core.quota import Quotas
 from sb_core.runtime import Context
 from sb_core.telemetry import Telemetry
 from sb_core.web import make_app, problem, require
+from sb_distribute.asyncapi import asyncapi
 from sb_distribute.node import Node
 from sb_distribute.rest_answers import AnswerCache, content_tag, reply, unchanged
 from sb_distribute.rest_docs import POLICY, docs_page
@@ -31,7 +33,7 @@ SERVICE: Final = "data-distribution"
 _View = Callable[..., Awaitable[Response]]
 
 
-def make_rest_app(node: Node, context: Context, ops: Ops, keys: Keys) -> QuartTrio:
+def make_rest_app(node: Node, context: Context, ops: Ops, keys: KeyCheck) -> QuartTrio:
     """Make the application: lists and the past come from `context.store`, current events from `node`."""
     app = make_app(SERVICE, ops, keys)
     # ids may hold `//`, which must not be taken for a slip of the pen
@@ -56,6 +58,7 @@ def make_rest_app(node: Node, context: Context, ops: Ops, keys: Keys) -> QuartTr
     for path, view in views.items():
         app.add_url_rule(path, endpoint=path, view_func=require(SCOPE)(view), methods=["GET"])
     _measure(app, context, answers)
+    _ration(app, context, keys)
     return app
 
 
@@ -63,8 +66,9 @@ def _documents() -> dict[str, _View]:
     """Return the views of the documentation, which is made once."""
     document = openapi()
     described = msgspec.json.encode(document)
+    stream = msgspec.json.encode(asyncapi())
     page = docs_page(document)
-    tags = content_tag(described), content_tag(page)
+    tags = content_tag(described), content_tag(page), content_tag(stream)
 
     async def show_openapi() -> Response:
         return unchanged(tags[0]) or reply(described, tags[0])
@@ -74,7 +78,10 @@ def _documents() -> dict[str, _View]:
         response.headers["Content-Security-Policy"] = POLICY
         return response
 
-    return {"/openapi.json": show_openapi, "/docs": show_docs}
+    async def show_asyncapi() -> Response:
+        return unchanged(tags[2]) or reply(stream, tags[2])
+
+    return {"/openapi.json": show_openapi, "/asyncapi.json": show_asyncapi, "/docs": show_docs}
 
 
 def _measure(app: QuartTrio, context: Context, answers: AnswerCache) -> None:
@@ -93,6 +100,31 @@ def _measure(app: QuartTrio, context: Context, answers: AnswerCache) -> None:
         route = request.url_rule.rule if request.url_rule else "none"
         seconds.labels(route, str(response.status_code)).observe(context.clock.monotonic_s() - g.begun_s)
         response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
+
+
+def _ration(app: QuartTrio, context: Context, keys: KeyCheck) -> None:
+    """Let each key, or address without one, ask only so often, and say with every answer what is left."""
+    quotas = Quotas(context.settings.rest_requests_per_s_max)
+
+    async def begin() -> Response | None:
+        if request.path in OPEN_PATHS:
+            return None
+        key = keys.find(bearer(request.headers.get("Authorization")))
+        client = f"address {request.remote_addr}" if key is None else f"key {key.name}"
+        g.quota = quota = quotas.take(client, context.clock.monotonic_s())
+        if quota.allowed:
+            return None
+        detail = f"more than {quota.limit} requests a second of {client.partition(' ')[0]}"
+        return problem(429, "too_many", detail, headers={"retry-after": "1", "cache-control": "no-store"})
+
+    async def end(response: Response) -> Response:
+        quota = g.get("quota")
+        if quota is not None:
+            response.headers.update(quota.headers())
         return response
 
     app.before_request(begin)

@@ -36,7 +36,7 @@ def docs_page(document: Json) -> bytes:
         f"<title>{escape(info['title'])}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(info['title'])} <span class=dim>{escape(info['version'])}</span></h1>",
         *(f"<p>{_text(paragraph)}</p>" for paragraph in info["description"].strip().split("\n\n")),
-        '<p>For programs: <a href="/openapi.json">/openapi.json</a></p>',
+        '<p>For programs: <a href="/openapi.json">/openapi.json</a>, and of the WebSocket <a href="/asyncapi.json">/asyncapi.json</a></p>',
         "<nav><ul>",
         *(
             f'<li><a href="#{escape(each["get"]["operationId"])}">{_path(path)}</a></li>'

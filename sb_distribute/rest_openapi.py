@@ -26,6 +26,16 @@ never JSON floats. Every key is always present: unknown is null, none is []. Unk
 """
 
 
+_RATION: Final[Json] = {
+    name: {"description": text, "schema": {"type": "integer"}}
+    for name, text in (
+        ("RateLimit-Limit", "Requests a second that this key, or address without one, may make."),
+        ("RateLimit-Remaining", "How many of these are left."),
+        ("RateLimit-Reset", "Seconds until all of them are there again."),
+    )
+}
+
+
 def openapi() -> Json:
     """Return the document, ready to be written as JSON."""
     answers = [*(operation.answer for operation in OPERATIONS), rest_types.Problem]
@@ -135,8 +145,9 @@ def _success(operation: Operation) -> Json:
         "description": operation.summary,
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=operation.answer.__name__)}}},
     }
+    described["headers"] = dict(_RATION)
     if operation.tagged:
-        described["headers"] = {"ETag": {"description": "The state's tag.", "schema": {"type": "string"}}}
+        described["headers"]["ETag"] = {"description": "The state's tag.", "schema": {"type": "string"}}
     return described
 
 

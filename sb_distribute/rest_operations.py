@@ -140,6 +140,7 @@ PROBLEMS_OF_ALL: Final = (
     (400, "bad_cursor"),
     (401, "unauthorized"),
     (403, "forbidden"),
+    (429, "too_many"),
     (500, "internal"),
     (503, "unavailable"),
 )

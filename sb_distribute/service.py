@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskStatus
 
-from sb_core.auth import Keys
+from sb_core.keyring import KeyRing
 from sb_core.ops import Ops
 from sb_core.runtime import Context
 from sb_core.serving import http_limits, serve_http
@@ -49,7 +49,7 @@ class DistributeService:
     async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until stopped; started once both ports listen. Raises SettingsError for a port or the keys."""
         context, settings = self._context, self._context.settings
-        keys = Keys.parse(settings.api_keys)
+        keys = KeyRing.of(settings, context.telemetry)
         stream = StreamServer(self.node, self.hub, context, self.ops, keys)
         app = make_rest_app(self.node, context, self.ops, keys)
         async with anyio.create_task_group() as outer:

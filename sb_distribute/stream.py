@@ -6,7 +6,7 @@ bounded time; there is a limit on connections, on handshakes' time, and on how l
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections import Counter
 from functools import partial
 from typing import Final
 
@@ -15,7 +15,7 @@ import trio
 from anyio.abc import TaskStatus
 from websockets.http11 import Request
 
-from sb_core.auth import Keys, bearer, subprotocol_key
+from sb_core.auth import KeyCheck, bearer, subprotocol_key
 from sb_core.ops import OPEN_PATHS, Ops, OpsAnswer, problem_answer
 from sb_core.runtime import Context
 from sb_core.serving import listen
@@ -45,7 +45,7 @@ _PHRASES: Final = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not F
 class StreamServer:
     """The server of one node."""
 
-    def __init__(self, node: Node, hub: Hub, context: Context, ops: Ops, keys: Keys) -> None:
+    def __init__(self, node: Node, hub: Hub, context: Context, ops: Ops, keys: KeyCheck) -> None:
         settings, telemetry = context.settings, context.telemetry
         self._node = node
         self._hub = hub
@@ -59,6 +59,9 @@ class StreamServer:
             settings.stream_subscriptions_max, settings.stream_outbox_bytes_max, settings.stream_heartbeat_ms
         )
         self._connections_max = settings.stream_connections_max
+        self._client_connections_max = settings.stream_client_connections_max
+        self._clients: Counter[str] = Counter()
+        self._keys_version = 0
         self._write_deadline_s = settings.stream_write_deadline_ms / 1000
         self._logger = telemetry.adopt("sb_distribute.websockets")
         self._connections: dict[Connection, None] = {}
@@ -111,7 +114,7 @@ class StreamServer:
             while True:
                 await trio.lowlevel.wait_readable(listener)
                 try:
-                    sock, _ = listener.accept()
+                    sock, peer = listener.accept()
                 except BlockingIOError:
                     continue
                 except OSError as error:
@@ -123,7 +126,7 @@ class StreamServer:
                 if len(self._connections) >= self._connections_max + EXTRA_CONNECTIONS_MAX:
                     sock.close()
                     continue
-                connection = Connection(sock, self._write_deadline_s, self._logger)
+                connection = Connection(sock, str(peer[0]), self._write_deadline_s, self._logger)
                 self._connections[connection] = None
                 nursery.start_soon(self._run, connection)
 
@@ -158,18 +161,40 @@ class StreamServer:
         subprotocol = None if form is None else form.subprotocol
         if not connection.accept(request, form or wire.JSON, subprotocol=subprotocol):
             return
-        refused = self._refusal(request, offered)
+        connection.key = bearer(_header(request, "Authorization")) or subprotocol_key(offered)
+        client = self._client(connection)
+        refused = self._refusal(connection.key, client)
         if refused is not None:
             connection.close(*refused)
-        await self._session(connection, form or wire.JSON, open_=refused is None)
+        self._clients[client] += 1
+        try:
+            await self._session(connection, form or wire.JSON, open_=refused is None)
+        finally:
+            self._clients[client] -= 1
+            self._clients += Counter()  # those with none left go
 
-    def _refusal(self, request: Request, offered: Sequence[str]) -> tuple[int, str] | None:
-        key = bearer(_header(request, "Authorization")) or subprotocol_key(offered)
+    def _client(self, connection: Connection) -> str:
+        """Name who is counted: the holder of the key, else the address."""
+        key = self._keys.find(connection.key)
+        return f"address {connection.address}" if key is None else f"key {key.name}"
+
+    def _unauthorised(self, key: str | None) -> tuple[int, str] | None:
         result = self._keys.check(key, "read", "operate")
         if result == 401:
             return CLOSE_UNAUTHORISED, "no valid key was presented"
         if result == 403:
             return CLOSE_UNAUTHORISED, "the key lacks the scope read"
+        return None
+
+    def _refusal(self, key: str | None, client: str) -> tuple[int, str] | None:
+        unauthorised = self._unauthorised(key)
+        if unauthorised is not None:
+            return unauthorised
+        if self._clients[client] >= self._client_connections_max:
+            return (
+                CLOSE_TOO_MANY,
+                f"more than {self._client_connections_max} connections of one {client.split(maxsplit=1)[0]}",
+            )
         if len(self._hub.sessions) >= self._connections_max:
             return CLOSE_TOO_MANY, f"more than {self._connections_max} connections"
         return None
@@ -244,11 +269,22 @@ class StreamServer:
         while True:
             await trio.sleep(1)
             now_s = trio.current_time()
+            self._revoke()
             for connection in list(self._connections):
                 if connection.pinged_s is not None and now_s - connection.pinged_s > PONG_S_MAX:
                     connection.close(CLOSE_SLOW, f"no pong within {PONG_S_MAX:g} s")
                 elif connection.pinged_s is None and now_s - connection.heard_s > SILENT_S_MAX:
                     connection.ping()
+
+    def _revoke(self) -> None:
+        """Close those whose key no longer holds."""
+        if self._keys.open or self._keys.version == self._keys_version:
+            return
+        self._keys_version = self._keys.version
+        for session, outlet in list(self._hub.sessions.items()):
+            if isinstance(outlet, Connection) and self._unauthorised(outlet.key) is not None:
+                self._telemetry.info("key_revoked", session=session.name)
+                outlet.close(CLOSE_UNAUTHORISED, "the key no longer holds")
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskStatus
 
-from sb_core.auth import Keys
+from sb_core.keyring import KeyRing
 from sb_core.ops import Ops
 from sb_core.runtime import Context
 from sb_core.web import http_limits, serve_http
@@ -41,7 +41,7 @@ class GeneratorService:
     async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop`."""
         settings = self.context.settings
-        app = make_generator_app(self.ops, Keys.parse(settings.api_keys), self.driver)
+        app = make_generator_app(self.ops, KeyRing.of(settings, self.context.telemetry), self.driver)
         closed = anyio.Event()
         async with anyio.create_task_group() as group, HttpSender(settings.ingest_url, settings.api_key) as sender:
             serve = partial(

@@ -6,7 +6,7 @@ import msgspec
 from quart import Response, current_app, request
 from quart_trio import QuartTrio
 
-from sb_core.auth import Keys
+from sb_core.auth import KeyCheck
 from sb_core.ops import Ops, OpsAnswer
 from sb_core.web import make_app, problem, require, respond
 from sb_generator.control import Command, Patch
@@ -19,7 +19,7 @@ _COMMANDS: Final[tuple[Command, ...]] = ("start", "pause", "stop")
 _patch: Final = msgspec.json.Decoder(Patch)
 
 
-def make_generator_app(ops: Ops, keys: Keys, driver: Driver) -> QuartTrio:
+def make_generator_app(ops: Ops, keys: KeyCheck, driver: Driver) -> QuartTrio:
     """Make the application."""
     app = make_app(NAME, ops, keys)
     app.config[_DRIVER] = driver

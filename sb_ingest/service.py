@@ -12,8 +12,8 @@ import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from sb_core import sports, topics
-from sb_core.auth import Keys
 from sb_core.errors import DependencyError
+from sb_core.keyring import KeyRing
 from sb_core.messages import Tick, encode
 from sb_core.ops import Ops, account
 from sb_core.records import Record
@@ -99,7 +99,7 @@ class IngestService:
     async def _serve(self, closed: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         settings = self.context.settings
         parts = Parts(self.intake, self.captures, self._letters, self._limits)
-        app = make_ingest_app(self.ops, Keys.parse(settings.api_keys), parts)
+        app = make_ingest_app(self.ops, KeyRing.of(settings, self.context.telemetry), parts)
         await serve_http(
             app,
             bind=settings.bind,

@@ -7,7 +7,7 @@ import msgspec
 from quart import Response, current_app, request
 from quart_trio import QuartTrio
 
-from sb_core.auth import Keys
+from sb_core.auth import KeyCheck
 from sb_core.ops import Ops
 from sb_core.web import make_app, problem, require
 from sb_ingest import deadletters
@@ -35,7 +35,7 @@ class Parts:
         self.limits = limits
 
 
-def make_ingest_app(ops: Ops, keys: Keys, parts: Parts) -> QuartTrio:
+def make_ingest_app(ops: Ops, keys: KeyCheck, parts: Parts) -> QuartTrio:
     """Make the application."""
     app = make_app(SERVICE, ops, keys)
     app.config[_PARTS] = parts

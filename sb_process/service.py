@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from sb_core import topics
-from sb_core.auth import Keys
+from sb_core.keyring import KeyRing
 from sb_core.ops import Ops, account
 from sb_core.records import TopicPartition
 from sb_core.runtime import Context
@@ -43,7 +43,7 @@ class ProcessService:
     async def run(self, stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop`: not ready, batch finished, updates published, positions stored, port closed."""
         settings = self.context.settings
-        app = make_app(self.name, self.ops, Keys.parse(settings.api_keys))
+        app = make_app(self.name, self.ops, KeyRing.of(settings, self.context.telemetry))
         closed = anyio.Event()
         async with anyio.create_task_group() as group:
             serve = partial(

@@ -402,6 +402,28 @@ def test_too_many_connections(run, stage):
     run(main)
 
 
+def test_too_many_connections_of_one_client(run, stage):
+    keys = ";".join(f"{name}:{sha256(name.encode()).hexdigest()}:read" for name in ("one", "two"))
+
+    async def main():
+        async with stage(keys=keys, stream_client_connections_max=1) as on, on.client(key="one") as first:
+            await until(first, clients.Hello)
+            with pytest.raises(clients.StreamError) as closed:
+                async with on.client(key="one") as second:
+                    await until(second, clients.Hello)
+            assert closed.value.code == 4429
+            async with on.client(key="two") as other:
+                await until(other, clients.Hello)
+            await first.aclose()
+            with anyio.fail_after(5):
+                while on.hub.sessions:  # noqa: ASYNC110  the server is asked from outside
+                    await anyio.sleep(0.01)
+            async with on.client(key="one") as again:
+                await until(again, clients.Hello)
+
+    run(main)
+
+
 def test_shutdown_closes_with_1001(run, stage):
     async def main():
         async with stage() as on, on.client() as client:

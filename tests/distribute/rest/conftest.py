@@ -267,8 +267,8 @@ def operation_of(path: str) -> str | None:
 
 
 @asynccontextmanager
-async def open_world(keys: str = "") -> AsyncIterator[World]:
-    settings = Settings(log_url="memory:", store_url="memory:", cache_url="memory:")
+async def open_world(keys: str = "", **changed: Any) -> AsyncIterator[World]:
+    settings = Settings(log_url="memory:", store_url="memory:", cache_url="memory:").changed(**changed)
     clock = SetClock()
     async with open_context(settings, "data-distribution", clock=clock) as opened:
         telemetry = Telemetry("data-distribution", now_ms=clock.now_ms, stream=io.StringIO())

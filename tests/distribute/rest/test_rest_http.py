@@ -1,6 +1,7 @@
 """REST over real sockets: what a test client can't show (escapes, HEAD, kept connections, 304 without a body)."""
 
 from functools import partial
+from hashlib import sha256
 from urllib.parse import quote
 
 import anyio
@@ -111,3 +112,20 @@ def test_who_waits_for_a_rev_holds_up_nobody(in_world):
         assert statuses == [425] * 5
 
     _over_http(in_world, test)
+
+
+def test_each_client_may_ask_so_often(in_world):
+    keys = ";".join(f"{name}:{sha256(name.encode()).hexdigest()}:read" for name in ("one", "two"))
+
+    async def test(world):
+        one, two = ({"authorization": f"Bearer {name}"} for name in ("one", "two"))
+        answers = [await world.client.get("/v1/sports", headers=one) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]
+        assert answers[2].json()["code"] == "too_many"
+        assert answers[2].headers["retry-after"] == "1"
+        assert {answer.headers["ratelimit-limit"] for answer in answers} == {"2"}
+        assert (await world.client.get("/v1/sports", headers=two)).status_code == 200
+        assert (await world.client.get("/health")).status_code == 200
+
+    in_world(test, keys=keys, rest_requests_per_s_max=2)

@@ -27,6 +27,16 @@ def test_the_document_is_served(in_world):
     in_world(test)
 
 
+def test_the_stream_is_described_beside_it(in_world):
+    async def test(world):
+        response = await world.client.get("/asyncapi.json")
+        assert response.json()["asyncapi"] == "3.0.0"
+        again = await world.client.get("/asyncapi.json", headers={"If-None-Match": response.headers["etag"]})
+        assert again.status_code == 304
+
+    in_world(test)
+
+
 def test_every_documented_path_answers_and_every_path_is_documented(in_world, make, document, operation_of):
     async def test(world):
         await world.save(
