@@ -1,6 +1,7 @@
 """`sb console`: the operations console, with a screen or without one."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         "--at", type=int, metavar="MS", help="with --replay: the moment, in ms since 1970 (default: its end)"
     )
     made.add_argument("--ascii", action="store_true", help="no character beyond ASCII")
-    made.add_argument("--theme", choices=("dark", "light", "none"), default="dark", help="none: no colours at all")
+    made.add_argument("--theme", choices=("dark", "light", "none"), help="none (or NO_COLOR): no colours at all")
     return made
 
 
@@ -87,8 +88,15 @@ def _screen(arguments: argparse.Namespace, profile: Profile, recording: Recordin
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         sys.stderr.write("sb console: no terminal here; --once, --assert and --record need none\n")
         return EXIT_USAGE
-    sys.stderr.write(f"sb console: the screen is not built yet ({arguments}, {profile.name}, {recording})\n")
-    return EXIT_FAILED
+    from sb_console.app import run_app  # noqa: PLC0415  who asks for no screen doesn't wait for its library
+
+    theme = arguments.theme or ("none" if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else "dark")
+    plain = arguments.ascii or "UTF-8" not in (sys.stdout.encoding or "").upper()
+    try:
+        return run_app(profile, recording, theme=theme, plain_text=plain)
+    except SettingsError as error:
+        sys.stderr.write(f"sb console: {error}\n")
+        return EXIT_USAGE
 
 
 if __name__ == "__main__":

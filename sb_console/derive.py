@@ -10,8 +10,20 @@ from typing import Final
 from msgspec.structs import replace
 
 from sb_console.lag import SEVERITY
-from sb_console.metrics import grown, prefix_of, quantiles, total
-from sb_console.model import SERIES_MAX, STALE_MS_MIN, STALE_ROUNDS, LagGroup, Metrics, Service, Snapshot, Source, Stage
+from sb_console.metrics import COUNTERS, family, grown, prefix_of, quantiles, total
+from sb_console.model import (
+    METRIC_POINTS_MAX,
+    SERIES_MAX,
+    STALE_MS_MIN,
+    STALE_ROUNDS,
+    LagGroup,
+    Mark,
+    Metrics,
+    Service,
+    Snapshot,
+    Source,
+    Stage,
+)
 from sb_core.topics import SPORTS
 
 INGEST: Final = "feed-ingestion"
@@ -40,7 +52,9 @@ def aged(source: Source, at: int) -> Source:
 
 
 def judged(service: Service, source: Source | None) -> Service:
-    """Let a service that doesn't answer be DOWN, with the reason."""
+    """Let a service that doesn't answer be DOWN, with the reason, and one that nobody has asked for a while UNKNOWN."""
+    if source is not None and source.state == "late":
+        return replace(service, state="UNKNOWN", reason="nothing was heard of it for a while")
     if source is None or source.state != "down":
         return service
     return replace(service, state="DOWN", reason=source.error)
@@ -76,6 +90,21 @@ def rate(metrics: Metrics, name: str, **labels: str) -> float | None:
     if seconds <= 0:
         return None
     return round(grown(metrics.before.values, metrics.now.values, name, **labels) / seconds, 1)
+
+
+def plotted(held: Metrics, now: Mark) -> dict[str, tuple[float, ...]]:
+    """Add a point to every metric's plot."""
+    seconds = (now.at - held.mark.at) / 1000
+    made: dict[str, tuple[float, ...]] = {}
+    for name, value in now.values.items():
+        if "_bucket{" in name:
+            continue
+        point = value
+        if family(name).endswith(COUNTERS):
+            was = held.mark.values.get(name, 0.0)
+            point = max(0.0, value - was if value >= was else value) / seconds
+        made[name] = (*held.series.get(name, ()), round(point, 6))[-METRIC_POINTS_MAX:]
+    return made
 
 
 def _times(metrics: Metrics, name: str, **labels: str) -> tuple[float | None, float | None]:

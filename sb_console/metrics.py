@@ -11,6 +11,8 @@ from typing import Final
 
 SAMPLES_MAX: Final = 5_000
 NAME_CHARS_MAX: Final = 300
+COUNTERS: Final = ("_total", "_count", "_sum")
+"""What a counter's name ends in, and a histogram's own."""
 _BOUND: Final = re.compile(r'le="([^"]+)"')
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 

@@ -25,6 +25,7 @@ from sb_console.observations import (
 
 SERIES_MAX: Final = 120
 """Points of a series, one a second."""
+METRIC_POINTS_MAX: Final = 60
 TAPE_MAX: Final = 400
 LETTERS_MAX: Final = 1_000
 TIMELINE_MAX: Final = 500
@@ -76,6 +77,8 @@ class Metrics(Struct, frozen=True):
     now: Mark
     mark: Mark
     before: Mark
+    series: Mapping[str, tuple[float, ...]] = {}
+    """A point a mark: a gauge's value, a counter's growth a second; without histograms' buckets."""
 
 
 class Stage(Struct, frozen=True):

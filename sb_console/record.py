@@ -60,9 +60,11 @@ class Recorder:
     """Takes observations as they are reduced, and gives chunks to its sinks."""
 
     def __init__(self, *sinks: Sink) -> None:
-        self._sinks = sinks
+        self._sinks = list(sinks)
         self._keyframe: Snapshot | None = None
         self._first = 0
+        self.failed: str | None = None
+        """Why a sink was given up."""
         self._held: list[Observation] = []
 
     def __repr__(self) -> str:
@@ -76,6 +78,11 @@ class Recorder:
         if observation.at - self._first >= CHUNK_MS or len(self._held) >= CHUNK_OBSERVATIONS_MAX:
             self.flush()
 
+    def add(self, sink: Sink) -> None:
+        """Give to one more sink from the next chunk on."""
+        self.flush()
+        self._sinks.append(sink)
+
     def flush(self) -> None:
         """Give away what is held."""
         if self._keyframe is None:
@@ -83,8 +90,13 @@ class Recorder:
         chunk = Chunk(self._keyframe, self._held)
         body = zstandard.ZstdCompressor(level=_LEVEL).compress(_encode.encode(chunk))
         last = max(each.at for each in self._held)
-        for sink in self._sinks:
-            sink.put(self._first, last, body)
+        for sink in tuple(self._sinks):
+            try:
+                sink.put(self._first, last, body)
+            except OSError as error:
+                # a full disk costs the recording, not the console
+                self._sinks.remove(sink)
+                self.failed = str(error)
         self._keyframe, self._held = None, []
 
     def pending(self) -> Chunk | None:
@@ -171,15 +183,28 @@ class Recording:
 
     def seek(self, at: int, pending: Chunk | None = None) -> Snapshot:
         """Return the snapshot at a time: after everything observed up to then. `pending` is what follows the chunks."""
-        chunk = pending
-        if pending is None or not pending.observations or at < pending.observations[0].at:
-            if not self._chunks:
-                raise RecordingError("nothing is recorded yet")
-            starts = [each[0] for each in self._chunks]
-            chunk = self.chunk(max(0, bisect_right(starts, at) - 1))
-        if chunk is None:
-            raise RecordingError("nothing is recorded yet")
+        chunk = self._around(at, pending)
         return fold(chunk.keyframe, [each for each in chunk.observations if each.at <= at])
+
+    def after(self, at: int, pending: Chunk | None = None) -> list[Observation]:
+        """Return what was observed after a time, up to the end of the chunk that has the next of it."""
+        number = self._number(at)
+        while number < len(self._chunks):
+            left = [each for each in self.chunk(number).observations if each.at > at]
+            if left:
+                return left
+            number += 1
+        return [] if pending is None else [each for each in pending.observations if each.at > at]
+
+    def _number(self, at: int) -> int:
+        return max(0, bisect_right([each[0] for each in self._chunks], at) - 1)
+
+    def _around(self, at: int, pending: Chunk | None) -> Chunk:
+        if pending is not None and pending.observations and (not self._chunks or at >= pending.observations[0].at):
+            return pending
+        if not self._chunks:
+            raise RecordingError("nothing is recorded yet")
+        return self.chunk(self._number(at))
 
     def observations(self) -> Iterator[Observation]:
         """Return everything observed, in order."""

@@ -92,9 +92,9 @@ def _metrics(snapshot: Snapshot, metrics: seen.MetricsSeen) -> Snapshot:
     if held is None:
         made = Metrics(now, now, now)
     elif metrics.at - held.mark.at >= MARK_MS:
-        made = Metrics(now, now, held.mark)
+        made = Metrics(now, now, held.mark, derive.plotted(held, now))
     else:
-        made = Metrics(now, held.mark, held.before)
+        made = Metrics(now, held.mark, held.before, held.series)
     return replace(snapshot, metrics={**snapshot.metrics, metrics.service: made})
 
 

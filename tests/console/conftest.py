@@ -4,19 +4,12 @@ import os
 
 import anyio
 import pytest
+from console_parts import profile_of
 from local_pipeline import running
 
 from sb_console import headless
-from sb_console.profiles import Profile
-from sb_core import settings as settings_module
 
 RECORDED_S = 7.0
-
-
-def profile_of(data, offset, **environ):
-    """Make the profile of a pipeline on `data` and these ports."""
-    told = {"SB_DATA": str(data), "SB_PORT_OFFSET": str(offset), **environ}
-    return Profile("local", "green", settings_module.load(told))
 
 
 @pytest.fixture(scope="session")
