@@ -37,7 +37,7 @@ def test_the_examples_run(tmp_path):
         def shifted(text):
             return PORT.sub(lambda found: f"127.0.0.1:{int(found[1]) + pipeline.offset}", text)
 
-        shell = [block for block in blocks("sh") if "curl" in block]
+        shell = [block for block in blocks("sh") if "curl -s" in block]
         assert len(shell) == 2
         for block in (shell[1], shell[0]):
             commands = re.split(r"\n(?=curl)", shifted(block).strip())
