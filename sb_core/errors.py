@@ -48,6 +48,10 @@ class ContractError(Exception):
     """Our own code broke a promise; never raised for input."""
 
 
+class SchemaError(ContractError):
+    """The database's schema is not the one that this code works with; the message says what to do."""
+
+
 class DependencyError(Exception):
     """A log, store or cache failed."""
 

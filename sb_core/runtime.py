@@ -27,7 +27,7 @@ from sb_core import settings as settings_module
 from sb_core import topics
 from sb_core.bridge import Bridge, open_bridge
 from sb_core.config import ConfigError, PipelineConfig
-from sb_core.errors import DependencyError
+from sb_core.errors import DependencyError, SchemaError
 from sb_core.ops import Ops
 from sb_core.ports import Cache, Clock, Log, LogAdmin, Store
 from sb_core.settings import Settings, SettingsError, redacted
@@ -378,11 +378,11 @@ def _give_up(telemetry: Telemetry) -> None:
 def failed(telemetry: Telemetry, error: BaseException) -> int:
     """Log why a service failed and return its exit code: 2 for settings, else 1."""
     leaves = list(_leaves(error))
-    ours = [each for each in leaves if isinstance(each, SettingsError | ConfigError)]
+    ours = [each for each in leaves if isinstance(each, SettingsError | ConfigError | SchemaError)]
     if ours and len(ours) == len(leaves):
         for refusal in ours:
             telemetry.error("refused_to_start", detail=str(refusal))
-        return EXIT_USAGE
+        return EXIT_FAILED if any(isinstance(each, SchemaError) for each in ours) else EXIT_USAGE
     for each in leaves:
         telemetry.error("crashed", **error_fields(each))
     return EXIT_FAILED

@@ -21,7 +21,6 @@ from sb_process.service import ProcessService, read_account
 NAME = "local"
 IDLE_POLL_S = 0.1
 HOUSEKEEPING_S = 600.0
-DAY_MS = 86_400_000
 QUIESCE_S = 5.0
 IDLE_CHECKS = 2
 """How many times in a row everything must be found through, because a read of several counters is no snapshot."""
@@ -96,17 +95,15 @@ class LocalService:
             await self.until_through()
 
     async def _keep_house(self) -> None:
-        """Let go what retention lets go, now and then; on real engines Kafka and the operator's schedule do it."""
+        """Let go of what retention lets go of in the embedded log, now and then; Kafka does that by itself."""
         context = self.context
         while True:
-            now_ms = context.clock.now_ms()
             try:
-                records = await context.admin.prune(now_ms)
-                changes = await context.store.prune(now_ms - context.settings.retention_days * DAY_MS)
+                records = await context.admin.prune(context.clock.now_ms())
             except DependencyError as error:
                 context.telemetry.warn("prune_failed", error=str(error))
             else:
-                context.telemetry.info("pruned", records=records, changes=changes)
+                context.telemetry.info("pruned", records=records)
             await anyio.sleep(HOUSEKEEPING_S)
 
     async def account(self) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from sb_core import topics
+from sb_core.errors import DependencyError
 from sb_core.keyring import KeyRing
 from sb_core.ops import Ops, account
 from sb_core.records import TopicPartition
@@ -19,6 +20,9 @@ from sb_core.web import make_app
 from sb_process.processor import Processor
 
 READY_POLL_S = 0.2
+HOUSEKEEPING_S = 600.0
+"""How often the change log is looked after; the first time within this, by chance, so that processors take turns."""
+DAY_MS = 86_400_000
 STEADY_TRIES = 10
 """How often offsets and counts are read anew because something happened in between."""
 
@@ -59,6 +63,7 @@ class ProcessService:
             task_status.started()
             async with anyio.create_task_group() as watching:
                 watching.start_soon(self._watch, stop)
+                watching.start_soon(self._keep_house)
                 await self.processor.run(stop)
                 watching.cancel_scope.cancel()
             closed.set()
@@ -76,6 +81,20 @@ class ProcessService:
             with anyio.move_on_after(READY_POLL_S):
                 await stop.wait()
         self.ops.not_ready("stopping")
+
+    async def _keep_house(self) -> None:
+        """Let go of what retention lets go of in the change log, now and then; any processor does it for all."""
+        context = self.context
+        await anyio.sleep(HOUSEKEEPING_S * self.processor.draw())
+        while True:
+            before_ms = context.clock.now_ms() - context.settings.retention_days * DAY_MS
+            try:
+                removed = await context.store.prune(before_ms)
+            except DependencyError as error:
+                context.telemetry.warn("prune_failed", error=str(error))
+            else:
+                context.telemetry.info("pruned", changes=removed)
+            await anyio.sleep(HOUSEKEEPING_S)
 
     async def account(self) -> Mapping[str, object]:
         """Return this sport's part of the account; `pending` are units in the feed topic that nobody processed yet."""

@@ -33,7 +33,8 @@ STATEMENTS_CACHED_MAX: Final = 64
 
 _SESSION: Final = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, wait_timeout = {IDLE_S}",
+    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, lock_wait_timeout = {LOCK_WAIT_S}",
+    f"SET SESSION wait_timeout = {IDLE_S}",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 LOST: Final = frozenset(

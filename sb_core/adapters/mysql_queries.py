@@ -136,12 +136,6 @@ async def positions(cursor: QuietCursor, topics: Sequence[str]) -> Sequence[Posi
     return sorted(found, key=lambda each: (each.topic, each.partition))
 
 
-async def partitions(cursor: QuietCursor) -> Sequence[TopicPartition]:
-    """Return the partitions that have a position."""
-    rows = await query(cursor, "SELECT topic, `partition` FROM positions ORDER BY topic, `partition`")
-    return [(topic, partition) for topic, partition in rows]
-
-
 async def account(cursor: QuietCursor, topics: Sequence[str]) -> Mapping[str, int]:
     """Return the counts of these topics, added by name."""
     counts: dict[str, int] = {}

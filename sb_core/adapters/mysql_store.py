@@ -16,6 +16,7 @@ from asyncmy.connection import Connection
 
 from sb_core.adapters import mysql_queries as queries
 from sb_core.adapters import mysql_writes as writes
+from sb_core.adapters import schema_versions
 from sb_core.adapters.mysql_connect import (
     NOT_STORABLE,
     STATEMENTS_CACHED_MAX,
@@ -29,7 +30,8 @@ from sb_core.adapters.mysql_connect import (
     parse_address,
     said,
 )
-from sb_core.adapters.mysql_schema import MIGRATE_S, migrate
+from sb_core.adapters.mysql_days import KEEP_HOUSE_S, keep_house
+from sb_core.adapters.mysql_schema import LOCK_WAIT_S, MIGRATE_S, migrate, version
 from sb_core.bridge import CANCEL_GRACE_S, Bridge, open_bridge
 from sb_core.errors import FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.ports import Clock
@@ -79,10 +81,15 @@ class MysqlStore:
         return f"<MysqlStore {self.address!r} dropped={dropped}{' CLOSED' if self._closed else ''}>"
 
     async def migrate(self) -> int:
-        """Bring the schema up to date; return its version. Raises ContractError (newer), UnavailableError."""
-        return await self._bridge.call(
-            self._ask, "schema", self._writing, MIGRATE_S, migrate, (), deadline_s=TAKE_S + MIGRATE_S + SLACK_S
-        )
+        """Bring the schema up to date; return its version. Raises SchemaError (newer), UnavailableError."""
+        schema_versions.check_not_newer(await self.version())
+        await self._bridge.call(self._migrate, deadline_s=LOCK_WAIT_S + MIGRATE_S + SLACK_S)
+        await self.prune(0)
+        return await self.version()
+
+    async def version(self) -> int:
+        """Return the schema's version, 0 for an empty database."""
+        return await self._read("schema", version)
 
     async def claim(self, partition: TopicPartition, owner: str) -> Position:
         """Become the owner of a partition and return where it stands."""
@@ -149,12 +156,12 @@ class MysqlStore:
         return await self._read("competitions", queries.competitions, query)
 
     async def prune(self, before_ms: int) -> int:
-        """Remove changes received before then that were sent; return how many rows went."""
-        total = 0
-        for partition in await self._read("prune", queries.partitions):
-            while pruned := await self._write("prune", writes.prune_changes, partition, before_ms):
-                total += pruned
-        return total
+        """Remove days of changes that ended before then and were sent; return how many rows went."""
+        now_ms = self._clock.now_ms()
+        deadline_s = TAKE_S + KEEP_HOUSE_S + SLACK_S
+        return await self._bridge.call(
+            self._ask, "prune", self._writing, KEEP_HOUSE_S, keep_house, (now_ms, before_ms), deadline_s=deadline_s
+        )
 
     async def ping(self) -> None:
         """Raise UnavailableError unless the database answers."""
@@ -185,6 +192,11 @@ class MysqlStore:
             raise UnavailableError("the store is closed")
 
     # The loop's side.
+
+    async def _migrate(self) -> None:
+        with mapped_errors("schema"):
+            async with asyncio.timeout(LOCK_WAIT_S + MIGRATE_S):
+                await migrate(self.address)
 
     async def _ask(
         self, what: str, pool: Pool, within_s: float, work: Callable[..., Awaitable[T]], args: tuple[Any, ...]
@@ -250,10 +262,10 @@ async def _commit(what: str, connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def open_mysql_store(url: str, clock: Clock, *, bridge: Bridge | None = None) -> AsyncIterator[MysqlStore]:
-    """Open the store at `mysql://user:password@host:port/database`, on this bridge or its own, and migrate it.
+async def connected_mysql_store(url: str, clock: Clock, *, bridge: Bridge | None = None) -> AsyncIterator[MysqlStore]:
+    """Open the store at `mysql://user:password@host:port/database`, on this bridge or its own, whatever its schema.
 
-    Raises ValueError for the URL, UnavailableError, ContractError (newer schema).
+    Raises ValueError for the URL.
     """
     address = parse_address(url)
     async with AsyncExitStack() as stack:
@@ -261,7 +273,14 @@ async def open_mysql_store(url: str, clock: Clock, *, bridge: Bridge | None = No
             bridge = await stack.enter_async_context(open_bridge("mysql"))
         store = MysqlStore(address, clock, bridge)
         try:
-            await store.migrate()
             yield store
         finally:
             await store.aclose()
+
+
+@asynccontextmanager
+async def open_mysql_store(url: str, clock: Clock, *, bridge: Bridge | None = None) -> AsyncIterator[MysqlStore]:
+    """Open a store whose schema is ours; `sb migrate` makes it so. Raises ValueError, UnavailableError, SchemaError."""
+    async with connected_mysql_store(url, clock, bridge=bridge) as store:
+        schema_versions.check(await store.version())
+        yield store

@@ -4,7 +4,6 @@ The rules: who writes a partition's rows passes its fence first, in the same tra
 a guard in the statement, for nothing is read and then written.
 """
 
-from itertools import takewhile
 from typing import Any, Final
 
 from msgspec.structs import astuple
@@ -15,9 +14,6 @@ from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
 from sb_core.errors import FencedError
 from sb_core.records import Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
 
-PRUNED_ROWS_MAX: Final = 1_000
-"""Rows that one transaction of `prune` looks at, so that commits don't wait for it."""
-
 _EVENT_COLUMNS: Final = EventRow.__struct_fields__
 _MARKET_COLUMNS: Final = MarketRow.__struct_fields__
 _CHANGE_COLUMNS: Final = ChangeRow.__struct_fields__
@@ -25,7 +21,19 @@ _FENCE: Final = (
     "UPDATE positions SET next_offset = %s, done_offset = %s, state = %s"
     " WHERE topic = %s AND `partition` = %s AND epoch = %s AND owner = %s AND next_offset = %s"
 )
-_EVENTS: Final = Bulk("events", _EVENT_COLUMNS, 1, replacing(_EVENT_COLUMNS[1:]), (6, 7, 9))
+# A rev is given once: a batch that began below the rev that stands makes NULL of a column that can't be, and is refused.
+# `lineage` and `rev` last, for assignments see those before them.
+_ONWARD: Final = "VALUES(lineage) > lineage OR (VALUES(lineage) = lineage AND VALUES(base_rev) >= rev)"
+_EVENTS: Final = Bulk(
+    "events",
+    (*_EVENT_COLUMNS, "base_rev"),
+    1,
+    f"base_rev = IF({_ONWARD}, VALUES(base_rev), NULL), "
+    + replacing([column for column in _EVENT_COLUMNS[1:] if column not in {"lineage", "rev"}])
+    + ", "
+    + replacing(("lineage", "rev")),
+    (6, 7, 9),
+)
 _MARKETS: Final = Bulk("markets", _MARKET_COLUMNS, 3, replacing(_MARKET_COLUMNS[3:]), (5,))
 _OUTCOMES: Final = Bulk(
     "outcomes",
@@ -70,7 +78,8 @@ async def commit(cursor: QuietCursor, batch: Batch) -> None:
     fence = (*place, batch.epoch, batch.owner, batch.expected)
     if await cursor.execute(_FENCE, (batch.next_offset, batch.done_offset, batch.state.decode(), *fence)) != 1:
         raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
-    await _EVENTS.write(cursor, [_texts(row, 2) for row in batch.events])
+    began = _began(batch)
+    await _EVENTS.write(cursor, [(*_texts(row, 2), began.get(row.event, row.rev)) for row in batch.events])
     await _MARKETS.write(cursor, [_texts(row, 2) for row in batch.markets])
     await _OUTCOMES.write(cursor, [astuple(row) for row in batch.outcomes])
     await _CHANGES.write(cursor, [_texts(row, 1) for row in batch.changes])
@@ -78,6 +87,14 @@ async def commit(cursor: QuietCursor, batch: Batch) -> None:
     await _COMPETITIONS.write(cursor, [astuple(row) for row in batch.competitions])
     await _LISTINGS.write(cursor, [(*place, *pair) for pair in batch.listings])
     await _COUNTS.write(cursor, [(*place, *count) for count in batch.counts.items() if count[1]])
+
+
+def _began(batch: Batch) -> dict[str, int]:
+    """Return the rev before the first that a batch gives, by event."""
+    began: dict[str, int] = {}
+    for change in batch.changes:
+        began[change.event] = min(began.get(change.event, change.rev), change.rev - 1)
+    return began
 
 
 def _texts(row: Any, count: int) -> Row:
@@ -118,30 +135,6 @@ async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_off
         (*partition, next_offset, next_offset),
     )
     return await _own(cursor, "lineage", partition)
-
-
-async def prune_changes(cursor: QuietCursor, partition: TopicPartition, before_ms: int) -> int:
-    """Remove a partition's oldest changes, those received before then and sent; return how many, 0 when none is left.
-
-    The first that is younger ends it, so that nothing is ever searched for in all of the log.
-    """
-    oldest = await query(
-        cursor,
-        "SELECT c.`offset`, c.updated FROM changes c JOIN positions p ON p.topic = c.topic"
-        " AND p.`partition` = c.`partition` WHERE c.topic = %s AND c.`partition` = %s AND c.`offset` < p.done_offset"
-        " ORDER BY c.`offset`, c.event LIMIT %s",
-        (*partition, PRUNED_ROWS_MAX),
-    )
-    old = takewhile(lambda row: row[1] < before_ms, oldest)
-    last = max((offset for offset, _ in old), default=None)
-    if last is None:
-        return 0
-    return int(
-        await cursor.execute(
-            "DELETE FROM changes WHERE topic = %s AND `partition` = %s AND `offset` <= %s AND updated < %s",
-            (*partition, last, before_ms),
-        )
-    )
 
 
 async def _own(cursor: QuietCursor, column: str, partition: TopicPartition) -> int:

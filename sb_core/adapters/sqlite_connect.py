@@ -16,7 +16,6 @@ from sb_core.errors import ContractError, DependencyError, UnavailableError, Unk
 BUSY_WAIT_MS_MAX: Final = 2_000
 """How long a statement waits for another process's transaction."""
 
-STORE_SCHEMA: Final = "sb_core.schema"
 LOG_SCHEMA: Final = "sb_core.schema.log"
 
 _TRANSIENT: Final = frozenset(
@@ -141,7 +140,7 @@ def migrations(package: str) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def migrate(connection: sqlite3.Connection, package: str = STORE_SCHEMA) -> int:
+def migrate(connection: sqlite3.Connection, package: str) -> int:
     """Apply the schema files that the database lacks, each in its own transaction; return the version reached.
 
     Raises ContractError when the database is newer than this code.
@@ -158,7 +157,7 @@ def migrate(connection: sqlite3.Connection, package: str = STORE_SCHEMA) -> int:
             with transaction(connection):
                 if _version(connection) >= number:  # another process was faster
                     continue
-                for statement in _statements(text):
+                for statement in statements(text):
                     connection.execute(statement)
                 connection.execute("INSERT INTO schema_version VALUES (?, datetime('now'))", (number,))
     return len(files)
@@ -169,7 +168,7 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def _statements(text: str) -> Iterator[str]:
+def statements(text: str) -> Iterator[str]:
     """Split a script; `executescript` would commit the transaction that it stands in."""
     statement = ""
     for line in text.splitlines(keepends=True):

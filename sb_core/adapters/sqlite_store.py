@@ -15,7 +15,8 @@ import anyio.to_thread
 
 from sb_core.adapters import sqlite_queries as queries
 from sb_core.adapters import sqlite_writes as writes
-from sb_core.adapters.sqlite_connect import connect, mapped_errors, migrate
+from sb_core.adapters.sqlite_connect import connect, mapped_errors
+from sb_core.adapters.sqlite_schema import migrate
 from sb_core.errors import ContractError, UnavailableError
 from sb_core.ports import Clock
 from sb_core.records import (

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+import trio
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from asyncmy.connection import Connection
@@ -23,7 +24,7 @@ from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
 from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import open_memory_log
 from sb_core.adapters.mysql_connect import parse_address as parse_mysql_address
-from sb_core.adapters.mysql_store import open_mysql_store
+from sb_core.adapters.mysql_store import connected_mysql_store, open_mysql_store
 from sb_core.adapters.redis_cache import RedisCache, open_redis_cache
 from sb_core.adapters.sqlite_log import open_sqlite_log
 from sb_core.adapters.sqlite_store import open_sqlite_store
@@ -228,7 +229,19 @@ def mysql_ask(mysql_stack: Stack) -> Callable[..., list[tuple[Any, ...]]]:
 
 
 @pytest.fixture
-def mysql_url(mysql_stack: Stack, mysql_ask: Callable[..., list[tuple[Any, ...]]]) -> Iterator[str]:
+def mysql_url(mysql_empty_url: str) -> str:
+    """The URL of a database of its own that has our schema."""
+
+    async def migrated() -> None:
+        async with connected_mysql_store(mysql_empty_url, StandingClock()) as store:
+            await store.migrate()
+
+    trio.run(migrated)
+    return mysql_empty_url
+
+
+@pytest.fixture
+def mysql_empty_url(mysql_stack: Stack, mysql_ask: Callable[..., list[tuple[Any, ...]]]) -> Iterator[str]:
     """The URL of an empty database of its own, which is dropped at the end."""
     name = f"sportsbet_t{uuid4().hex[:12]}"
     mysql_ask(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")

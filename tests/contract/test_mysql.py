@@ -1,24 +1,31 @@
 """What only a real MySQL or MariaDB does: lost replies, locks, restarts, half of a transaction that must not stay."""
 
+import asyncio
+import re
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import pytest
+import sqlalchemy
 import trio
 from asyncmy.connection import Connection
 from msgspec.structs import replace
+from sqlalchemy import event
 
-from sb_core.adapters import mysql_connect, mysql_store
+from sb_core.adapters import mysql_connect, mysql_store, schema_versions
 from sb_core.adapters.mysql_connect import parse_address
-from sb_core.adapters.mysql_schema import statements
-from sb_core.adapters.mysql_store import READERS_MAX, WRITERS_MAX, open_mysql_store
+from sb_core.adapters.mysql_store import READERS_MAX, WRITERS_MAX, connected_mysql_store, open_mysql_store
 from sb_core.bridge import open_bridge
-from sb_core.errors import ContractError, DependencyError, FencedError, UnavailableError, UnknownOutcomeError
+from sb_core.errors import DependencyError, FencedError, SchemaError, UnavailableError, UnknownOutcomeError
 from sb_core.records import Batch, ChangeRow, EventRow, MarketRow, OutcomeRow
 
 FEED = "sports-feed-football"
 PLACE = (FEED, 3)
 NOW = 1_782_240_000_000
+DAY_MS = 86_400_000
 
 
 def batch_of(position, count=1, **fields):
@@ -371,24 +378,184 @@ def test_a_killed_server_costs_one_answer_and_no_row(mysql_stack, mysql_url, clo
 
 @pytest.mark.engines
 @pytest.mark.xdist_group("stack")
-def test_many_may_open_at_once_and_a_newer_schema_is_left_alone(mysql_url, mysql_ask, clock, run):
-    name = mysql_url.rpartition("/")[2]
+def test_many_may_migrate_at_once_and_nobody_works_on_another_schema(mysql_empty_url, mysql_ask, clock, run):
+    table = f"{mysql_empty_url.rpartition('/')[2]}.schema_version"
+    newest = schema_versions.newest()
+
+    async def ask(statement):
+        return await trio.to_thread.run_sync(mysql_ask, statement)
 
     async def opened():
-        async with open_mysql_store(mysql_url, clock) as store:
+        async with open_mysql_store(mysql_empty_url, clock) as store:
             await store.claim(PLACE, "one")
 
+    async def migrated():
+        async with connected_mysql_store(mysql_empty_url, clock) as store:
+            assert await store.migrate() == newest
+
     async def test():
+        with pytest.raises(SchemaError, match=r"no schema yet.*sb migrate"):
+            await opened()
         async with anyio.create_task_group() as group:
             for _ in range(3):
-                group.start_soon(opened)
-        found = await trio.to_thread.run_sync(mysql_ask, f"SELECT version FROM {name}.schema_version")
-        assert found == [(1,)]
-        await trio.to_thread.run_sync(mysql_ask, f"INSERT INTO {name}.schema_version (version) VALUES (99)")
-        with pytest.raises(ContractError, match="99"):
-            await opened()
+                group.start_soon(migrated)
+        assert await ask(f"SELECT version_num FROM {table}") == [(str(newest),)]
+        await opened()
+        for version, said in ((1, f"version 1, this code works with {newest}: run `sb migrate`"), (99, "up to")):
+            await ask(f"UPDATE {table} SET version_num = '{version}'")
+            with pytest.raises(SchemaError, match=said):
+                await opened()
+        with pytest.raises(SchemaError, match="99"):
+            await migrated()
+
+    run(test, deadline_s=60)
+
+
+SHAPE = tuple(
+    f"SELECT {columns} FROM information_schema.{table} WHERE table_schema = '{{0}}' ORDER BY {order}"
+    for table, columns, order in (
+        ("columns", "table_name, column_name, column_type, is_nullable, collation_name, column_comment", "1, 2"),
+        ("statistics", "table_name, index_name, non_unique, seq_in_index, column_name", "1, 2, 4"),
+        ("partitions", "table_name, partition_name, partition_expression, partition_description", "1, 2"),
+        ("tables", "table_name, engine, table_collation", "1"),
+    )
+)
+
+
+@pytest.mark.engines
+@pytest.mark.xdist_group("stack")
+def test_a_database_from_before_alembic_becomes_the_same_wherever_its_migration_stopped(
+    mysql_url, mysql_ask, clock, run
+):
+    """Migrations are cut off after 0, 1, 2, … statements, and run again."""
+    old = (Path(__file__).parent / "schema_1" / "mysql.sql").read_text()
+    name, fresh = f"sportsbet_o{uuid4().hex[:12]}", mysql_url.rpartition("/")[2]
+    url = mysql_url.rpartition("/")[0] + f"/{name}"
+    made = re.sub(r"(?m)^--.*$", "", old).replace("CREATE TABLE IF NOT EXISTS ", f"CREATE TABLE {name}.")
+    statements = [text for text in made.split(";\n") if text.strip()]
+    mysql_ask(
+        f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
+        *statements,
+        f"CREATE TABLE {name}.schema_version (version INT PRIMARY KEY, applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+        f"INSERT INTO {name}.schema_version (version) VALUES (1)",
+        f"INSERT INTO {name}.positions VALUES ('{FEED}', 3, 1, 7, 'old', 5, 5, 1, '{{}}')",
+        f"INSERT INTO {name}.changes VALUES ('{FEED}', 3, 4, 'e', 1, 1, 1, {NOW}, 'odds', '{{}}')",
+    )
+
+    async def test():
+        for cut in range(1, 40):
+            with cut_off_after(cut) as was_cut, suppress(UnavailableError):
+                async with connected_mysql_store(url, clock) as store:
+                    await store.migrate()
+            if not was_cut():
+                break
+        else:
+            pytest.fail("never whole")
+        assert cut > 5
+        async with open_mysql_store(url, clock) as store:
+            assert (await store.claim(PLACE, "new")).epoch == 8
+            assert len(await store.outbox(PLACE, 0, 10)) == 1
+
+    run(test, deadline_s=60)
+    for asked in SHAPE:
+        assert mysql_ask(asked.format(name)) == [
+            tuple(name if value == fresh else value for value in row) for row in mysql_ask(asked.format(fresh))
+        ]
+    mysql_ask(f"DROP DATABASE {name}")
+
+
+@contextmanager
+def cut_off_after(count):
+    """End the migrating connection in the place of its statement number `count`; says whether it came to that."""
+    done = 0
+
+    def before(*_):
+        nonlocal done
+        done += 1
+        if done == count:
+            raise OSError("cut off")
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", before, named=False)
+    try:
+        yield lambda: done >= count
+    finally:
+        event.remove(sqlalchemy.Engine, "before_cursor_execute", before)
+
+
+@pytest.mark.engines
+@pytest.mark.xdist_group("stack")
+def test_days_are_made_ahead_and_a_forgotten_database_catches_up(mysql_url, mysql_ask, clock, run):
+    name = mysql_url.rpartition("/")[2]
+
+    def days():
+        return [
+            each
+            for (each,) in mysql_ask(
+                "SELECT partition_name FROM information_schema.partitions WHERE table_schema ="
+                f" '{name}' AND table_name = 'changes' ORDER BY partition_ordinal_position"
+            )
+        ]
+
+    async def test():
+        async with open_mysql_store(mysql_url, clock) as store:
+            assert await trio.to_thread.run_sync(days) == [f"d202606{n}" for n in range(22, 30)] + ["later"]
+            await store.prune(0)
+            position = await store.claim(PLACE, "one")
+            far = NOW + 20 * DAY_MS
+            change = ChangeRow(FEED, 3, 0, "e", 1, 1, far, far, "odds", b"{}")
+            await store.commit(batch_of(position, changes=[change], events=[], markets=[], outcomes=[]))
+            clock.ms = far
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(store.prune, 0)
+            found = await trio.to_thread.run_sync(days)
+            assert len(found) == 8 + 20 + 1
+            assert (found[0], found[-2:]) == ("d20260622", ["d20260719", "later"])
+            assert await store.outbox(PLACE, 0, 1) == [change]
+            assert await store.prune(far - DAY_MS) == 0
+            assert (await trio.to_thread.run_sync(days))[0] == "d20260712"
 
     run(test)
+
+
+@pytest.mark.engines
+@pytest.mark.xdist_group("stack")
+def test_a_day_is_not_dropped_under_a_reader_for_ever(mysql_url, clock, run):
+    """DDL waits for transactions that read the table, and others wait behind it: not beyond LOCK_WAIT_S."""
+    address = parse_address(mysql_url)
+
+    async def test():
+        async with open_mysql_store(mysql_url, clock) as store:
+            position = await store.claim(PLACE, "one")
+            async with held_open(address, "SELECT * FROM changes"):
+                clock.ms += DAY_MS
+                with pytest.raises(UnavailableError):
+                    await store.prune(0)
+                await store.commit(batch_of(position))
+            await store.prune(0)
+
+    run(test)
+
+
+@asynccontextmanager
+async def held_open(address, statement):
+    """A transaction of another connection that has run a statement and stays open."""
+    loop = asyncio.new_event_loop()
+
+    async def begin():
+        at = {"host": address.host, "port": address.port, "user": address.user, "password": address.password}
+        connection = Connection(**at, database=address.database)
+        await connection.connect()
+        await connection.begin()
+        await connection.query(statement)
+        return connection
+
+    connection = await trio.to_thread.run_sync(loop.run_until_complete, begin())
+    try:
+        yield
+    finally:
+        await trio.to_thread.run_sync(loop.run_until_complete, connection.ensure_closed())
+        loop.close()
 
 
 @pytest.mark.engines
@@ -439,8 +606,3 @@ def test_other_addresses_are_refused_without_telling_the_password(url):
     with pytest.raises(ValueError, match=r"mysql://user|port|options") as raised:
         parse_address(url)
     assert "pw" not in str(raised.value)
-
-
-def test_a_script_is_split_at_the_ends_of_lines():
-    text = "-- one; two\nCREATE TABLE a (\n  b INT COMMENT 'x; y'\n);\n\n-- c\nSELECT 1;\n"
-    assert list(statements(text)) == ["CREATE TABLE a (\n  b INT COMMENT 'x; y'\n)", "SELECT 1"]

@@ -1,14 +1,20 @@
 """What the SQLite store promises beyond every store: durability, several processes, its schema and its failures."""
 
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
 
 import anyio
 import pytest
+from alembic.script import ScriptDirectory
 
-from sb_core.adapters import sqlite_connect
-from sb_core.adapters.sqlite_connect import STORE_SCHEMA, connect, migrate, migrations
+from sb_core.adapters import schema_versions, sqlite_connect
+from sb_core.adapters.sqlite_connect import connect
+from sb_core.adapters.sqlite_schema import migrate
 from sb_core.adapters.sqlite_store import open_sqlite_store
-from sb_core.errors import ContractError, FencedError, UnavailableError, UnknownOutcomeError
+from sb_core.errors import ContractError, FencedError, SchemaError, UnavailableError, UnknownOutcomeError
 from sb_core.records import Batch, ChangeRow, EventRow, MarketRow
 
 PLACE = ("sports-feed-football", 0)
@@ -205,18 +211,62 @@ def test_memory_has_no_threads(clock, run):
         run(main)
 
 
-def test_migrations_are_applied_once_and_in_order(path):
+def test_the_schema_is_made_once_and_a_newer_one_is_left_alone(path):
     connection = connect(path, synchronous="NORMAL")
-    newest = len(migrations(STORE_SCHEMA))
-    assert migrate(connection) == newest
-    applied = connection.execute("SELECT version, applied_at FROM schema_version ORDER BY version").fetchall()
-    assert [version for version, _ in applied] == list(range(1, newest + 1))
-    assert migrate(connection) == newest
-    assert connection.execute("SELECT version, applied_at FROM schema_version ORDER BY version").fetchall() == applied
-    connection.execute("INSERT INTO schema_version VALUES (99, 'later')")
-    with pytest.raises(ContractError, match=f"has schema version 99, this code knows up to {newest}"):
-        migrate(connection)
+    newest = schema_versions.newest()
+    for _ in range(2):
+        assert migrate(connection) == newest
+        assert connection.execute("SELECT version_num FROM schema_version").fetchall() == [(str(newest),)]
+    for strange, said in (("99", f"has schema version 99, this code knows up to {newest}"), ("x", "doesn't know")):
+        connection.execute("UPDATE schema_version SET version_num = ?", (strange,))
+        with pytest.raises(SchemaError, match=said):
+            migrate(connection)
     connection.close()
+
+
+def shape(connection):
+    """Tables, their columns and their indexes; NOT NULL of keys aside, which SQLite takes for granted."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
+    columns = {t: [(r[1], r[2], r[5]) for r in connection.execute(f"PRAGMA table_info({t})")] for t in tables}
+    indexes = connection.execute(
+        "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL ORDER BY name"
+    ).fetchall()
+    return columns, [(name, on, sql.replace('"', "")) for name, on, sql in indexes]
+
+
+def test_a_database_from_before_alembic_becomes_the_same_and_keeps_what_it_holds(path, clock, run):
+    old = sqlite3.connect(path)
+    old.executescript((Path(__file__).parent / "schema_1" / "sqlite.sql").read_text())
+    old.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL)")
+    old.execute("INSERT INTO schema_version VALUES (1, 'then')")
+    old.execute("INSERT INTO positions VALUES ('sports-feed-football', 3, 1, 7, 'old', 5, 5, 1, '{}')")
+    old.commit()
+    old.close()
+
+    async def main():
+        async with open_sqlite_store(path, clock, threads=True) as store:
+            assert (await store.claim(("sports-feed-football", 3), "new")).epoch == 8
+
+    run(main)
+    fresh = connect(":memory:", synchronous="NORMAL")
+    migrate(fresh)
+    with closing(sqlite3.connect(path)) as found:
+        assert shape(found) == shape(fresh)
+    fresh.close()
+
+
+def test_the_schema_written_down_is_what_the_migrations_come_to():
+    assert schema_versions.rendered() == schema_versions.sqlite_text(), "run python -m sb_core.adapters.schema_versions"
+
+
+def test_the_newest_migration_is_known_without_alembic():
+    code = "import sys; from sb_core.adapters import sqlite_store; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    scripts = ScriptDirectory(str(Path(schema_versions.__file__).parents[1] / "schema"))
+    assert scripts.get_current_head() == str(schema_versions.newest())
+    assert [each.revision for each in scripts.walk_revisions()] == [
+        str(n) for n in range(schema_versions.newest(), 0, -1)
+    ]
 
 
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, tmp_path, monkeypatch):
@@ -226,15 +276,15 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, tmp_path, monk
     (package / "0001_one.sql").write_text("CREATE TABLE one (a);\n")
     monkeypatch.syspath_prepend(str(package.parent))
     connection = connect(path, synchronous="NORMAL")
-    assert migrate(connection, "broken_schema") == 1
+    assert sqlite_connect.migrate(connection, "broken_schema") == 1
     (package / "0002_two.sql").write_text("CREATE TABLE two (a); -- ;\nCREATE TABLE two (a);\n")
     with pytest.raises(Exception, match="two already exists"):
-        migrate(connection, "broken_schema")
+        sqlite_connect.migrate(connection, "broken_schema")
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     assert sorted(tables) == ["one", "schema_version"]
     (package / "0002_two.sql").write_text("CREATE TABLE two (a);\nINSERT INTO two VALUES ('a;b');\n")
-    assert migrate(connection, "broken_schema") == 2
+    assert sqlite_connect.migrate(connection, "broken_schema") == 2
     (package / "0004_four.sql").write_text("")
     with pytest.raises(ContractError, match="not numbered"):
-        migrate(connection, "broken_schema")
+        sqlite_connect.migrate(connection, "broken_schema")
     connection.close()

@@ -27,6 +27,7 @@ from sb_core.records import (
 FEED = "sports-feed-football"
 PLACE = (FEED, 3)
 NOW = 1_782_240_000_000
+DAY_MS = 86_400_000
 
 
 def event_row(event="uof:sr:match:1", *, rev=1, shown=None, state=b'{"floors":[]}', **fields):
@@ -338,6 +339,26 @@ def test_a_rev_is_given_once(open_store, run):
     opened(open_store, run, test)
 
 
+def test_a_rev_is_given_once_whatever_the_day(open_store, run):
+    async def test(store):
+        position = await store.claim(PLACE, "one")
+        position = await committed(
+            store, position, 2, events=[event_row(rev=2)], changes=[change_row(0, 1), change_row(1, 2)]
+        )
+        for rev in (1, 2):
+            again = change_row(2, rev, updated=NOW + DAY_MS)
+            with pytest.raises(DependencyError) as caught:
+                await committed(store, position, events=[event_row("other"), event_row(rev=rev)], changes=[again])
+            assert not isinstance(caught.value, UnavailableError | UnknownOutcomeError | FencedError)
+            assert list(await store.load(["other"])) == []
+        position = await committed(store, position, events=[event_row(rev=2, ts=NOW + 1)])
+        later = change_row(3, 3, updated=NOW + DAY_MS)
+        await committed(store, position, events=[event_row(rev=3)], changes=[later])
+        assert [row.rev for row in await store.history("uof:sr:match:1", 0, 10)] == [1, 2, 3]
+
+    opened(open_store, run, test)
+
+
 def test_what_cannot_be_stored_is_said_and_leaves_nothing(open_store, run):
     async def test(store):
         position = await store.claim(PLACE, "one")
@@ -520,19 +541,27 @@ def test_big_batches(open_store, run):
     opened(open_store, run, test)
 
 
-def test_pruning_takes_what_is_old_and_sent(open_store, run):
+def test_pruning_takes_days_that_are_old_and_sent(open_store, run):
+    midnight = NOW - NOW % DAY_MS
+
     async def test(store):
-        rows = [change_row(n, n + 1, updated=NOW + n) for n in range(3_000)]
+        rows = [change_row(n, n + 1, updated=NOW + n // 1_000 * DAY_MS) for n in range(3_000)]
         position = await committed(store, await store.claim(PLACE, "one"), 3_000, changes=rows, done_offset=2_500)
         other = await store.claim((FEED, 4), "one")
         await committed(store, other, 1, changes=[change_row(0, 1, event="other", partition=4, updated=0)])
-        assert await store.prune(NOW + 2_000) == 2_000
-        assert await store.prune(NOW + 2_000) == 0
-        assert await store.outbox(PLACE, 0, 3_000) == rows[2_000:]
-        assert await store.prune(NOW + 10_000) == 500
-        assert await store.outbox(PLACE, 0, 3_000) == rows[2_500:]
+        assert await store.prune(midnight + DAY_MS) == 1_000
+        assert await store.prune(midnight + DAY_MS) == 0
+        assert await store.outbox(PLACE, 0, 3_000) == rows[1_000:]
+        # of a day that is sent in part, a store may keep the rest of it or all
+        gone = await store.prune(midnight + 4 * DAY_MS)
+        assert 1_000 <= gone <= 1_500
+        assert await store.outbox(PLACE, 0, 3_000) == rows[1_000 + gone :]
         assert len(await store.outbox((FEED, 4), 0, 10)) == 1
-        await committed(store, position, changes=[change_row(3_000, 3_001)])
+        newest = change_row(3_000, 3_001, updated=NOW + 4 * DAY_MS)
+        await committed(store, position, changes=[newest], done_offset=3_000)
+        assert await store.prune(midnight + 4 * DAY_MS) == 2_000 - gone
+        assert await store.outbox(PLACE, 0, 3_001) == [newest]
+        assert len(await store.outbox((FEED, 4), 0, 10)) == 1, "nobody has sent it, whatever its age"
 
     opened(open_store, run, test)
 
