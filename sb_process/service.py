@@ -85,7 +85,7 @@ class ProcessService:
     async def _keep_house(self) -> None:
         """Let go of what retention lets go of in the change log, now and then; any processor does it for all."""
         context = self.context
-        await anyio.sleep(HOUSEKEEPING_S * self.processor.draw())
+        await anyio.sleep(HOUSEKEEPING_S * context.entropy(1)[0] / 256)
         while True:
             before_ms = context.clock.now_ms() - context.settings.retention_days * DAY_MS
             try:
