@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -27,16 +29,25 @@ class RealEngines:
         if folder not in self.names:
             self.names[folder] = f"t{uuid4().hex[:12]}"
             self.stack.mysql_tool("", "-e", f"CREATE DATABASE {self.database(folder)} CHARACTER SET utf8mb4")
+            self.migrate(folder)
             with self.cache(folder) as cache:
                 cache.flushdb()
         return {
             "SB_LOG_URL": f"{self.stack.log_url}/?prefix={self.names[folder]}.",
-            "SB_STORE_URL": self.stack.store_url.rpartition("/")[0] + f"/{self.database(folder)}",
+            "SB_STORE_URL": self.store_url(folder),
             "SB_CACHE_URL": self.cache_url(folder),
         }
 
     def database(self, folder):
         return f"sportsbet_{self.names[folder]}"
+
+    def store_url(self, folder):
+        return self.stack.store_url.rpartition("/")[0] + f"/{self.database(folder)}"
+
+    def migrate(self, folder):
+        """Do what an operator does once before the services start."""
+        environ = {**os.environ, "SB_STORE_URL": self.store_url(folder)}
+        subprocess.run([sys.executable, "-m", "sb_local.migrate"], env=environ, check=True, timeout=60)
 
     def cache_url(self, folder):
         return self.stack.cache_url.rpartition("/")[0] + f"/{list(self.names).index(folder) % REDIS_DATABASES}"
