@@ -190,7 +190,6 @@ def test_the_commands_of_the_readme(system):
                     time.sleep(2)
                     terminal.type(text)
                 terminal.until(SHOWN[command])
-                assert PASSWORD not in terminal.shown or "mysql" not in command
                 terminal.interrupt()
             finally:
                 terminal.close()
