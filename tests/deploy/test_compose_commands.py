@@ -22,18 +22,18 @@ PORTS = (4000, 4002, 4003, 4004, 4101, 4102, 4103, 4104, 9092, 3307, 6379)
 UP_S = 300
 ANSWER_S = 60
 PASSWORD = "sportsbet"
+INTERRUPT = "\x03"
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.xdist_group("compose")]
 
 TYPED = {
-    "docker-compose exec redis redis-cli": ["DBSIZE\r", "EXIT\r"],
+    "docker-compose exec redis redis-cli": [("> ", "DBSIZE\r")],
     "docker-compose exec mysql mysql -u sportsbet -p": [
-        f"{PASSWORD}\r",
-        "SELECT COUNT(*) > 0 FROM sportsbet.events;\r",
-        "exit\r",
+        ("Enter password: ", f"{PASSWORD}\r"),
+        ("mysql> ", "SELECT COUNT(*) > 0 FROM sportsbet.events;\r"),
     ],
 }
-"""What is typed while a command runs."""
+"""What is typed once a command shows something; such a command is left with `exit`."""
 
 SHOWN = {
     "curl localhost:4101/health": r'"service":"data-processing-football","status":"ok"',
@@ -82,9 +82,9 @@ class Terminal:
             assert time.monotonic() < end, f"not seen: {pattern}\n{self.shown[-3000:]}"
             time.sleep(0.1)
 
-    def interrupt(self, deadline_s=60):
+    def end(self, text=INTERRUPT, deadline_s=60):
         if self.process.poll() is None:
-            self.type("\x03")
+            self.type(text)
         try:
             return self.process.wait(deadline_s)
         except subprocess.TimeoutExpired:
@@ -186,14 +186,14 @@ def test_the_commands_of_the_readme(system):
                 system.run("docker", "compose", "restart", "redis")
             terminal = system.terminal(command)
             try:
-                for text in TYPED.get(command, ()):
-                    time.sleep(2)
+                for prompt, text in TYPED.get(command, ()):
+                    terminal.until(prompt)
                     terminal.type(text)
                 terminal.until(SHOWN[command])
-                terminal.interrupt()
+                terminal.end("exit\r" if command in TYPED else INTERRUPT)
             finally:
                 terminal.close()
-        running.interrupt()
+        running.end()
     finally:
         running.close()
 
@@ -203,7 +203,7 @@ def test_the_commands_of_the_readme(system):
         processors = [each for each in system.containers() if each["Service"] == "data-processing-football"]
         assert len(processors) == 3
         assert not any(each["Publishers"] for each in processors)
-        scaled.interrupt()
+        scaled.end()
     finally:
         scaled.close()
 
