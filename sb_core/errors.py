@@ -60,6 +60,10 @@ class UnavailableError(DependencyError):
     """It did not happen, and may succeed when tried again."""
 
 
+class BusyError(UnavailableError):
+    """It did not happen because others were at work there; what was asked is well."""
+
+
 class UnknownOutcomeError(DependencyError):
     """It may or may not have happened; only reading back or sending again with the same ids can tell."""
 

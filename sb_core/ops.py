@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sb_core.circuit import Circuit
 from sb_core.errors import ContractError, DependencyError
 from sb_core.ports import Clock
 from sb_core.telemetry import Telemetry
@@ -23,6 +24,7 @@ OPEN_PATHS: Final = frozenset({"/health", "/ready"})
 """Answered without a key; the other paths need the scope `read` or `operate`."""
 PATHS: Final = ("/health", "/ready", "/metrics", "/v1/account")
 
+_OPEN: Final = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _TITLES: Final[Mapping[int, str]] = {
@@ -93,6 +95,7 @@ class Ops:
         self._started_s = clock.monotonic_s()
         self.version = software_version()
         self._probes: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._circuits: dict[str, Circuit] = {}
         self._read_account: Callable[[], Awaitable[Mapping[str, object]]] | None = None
 
     def __repr__(self) -> str:
@@ -101,6 +104,10 @@ class Ops:
     def check(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
         """Add a dependency to /health; `probe` raises if it is broken, and has PROBE_DEADLINE_S."""
         self._probes[name] = probe
+
+    def watch(self, name: str, circuit: Circuit) -> None:
+        """Tell of a dependency's circuit breaker in /health (as `circuit` of its check) and /metrics."""
+        self._circuits[name] = circuit
 
     def not_ready(self, reason: str) -> None:
         """Answer /ready with 503 and this reason from now on."""
@@ -126,6 +133,7 @@ class Ops:
             body = {"service": self.service, "ready": self.reason is None, "reason": self.reason}
             return OpsAnswer(200 if self.reason is None else 503, _JSON, msgspec.json.encode(body))
         if path == "/metrics":
+            self._measure_circuits()
             return OpsAnswer(200, CONTENT_TYPE_LATEST, generate_latest(self.telemetry.registry))
         if path == "/v1/account":
             return await self._account()
@@ -163,7 +171,23 @@ class Ops:
         if detail is not None:
             self.telemetry.debug("check_degraded", check=name, detail=detail)
         latency_ms = round((self._clock.monotonic_s() - begun_s) * 1000, 3)
-        return {"status": status, "latency_ms": latency_ms, "detail": detail}
+        found: dict[str, object] = {"status": status, "latency_ms": latency_ms, "detail": detail}
+        if name in self._circuits:
+            found["circuit"] = self._circuits[name].state(self._clock.monotonic_s())
+        return found
+
+    def _measure_circuits(self) -> None:
+        gauge = self.telemetry.gauge
+        label = ("dependency",)
+        for name, circuit in self._circuits.items():
+            state = circuit.state(self._clock.monotonic_s())
+            gauge("circuit_open_ratio", "0 closed, 0.5 half open, 1 open.", label).labels(name).set(_OPEN[state])
+            for what, count, text in (
+                ("opened", circuit.opened, "Times that the circuit opened."),
+                ("refused", circuit.refused, "Calls refused by an open circuit."),
+                ("busy", circuit.busy, "Calls refused by a full bulkhead."),
+            ):
+                gauge(f"circuit_{what}_count", text, label).labels(name).set(count)
 
     async def _account(self) -> OpsAnswer:
         if self._read_account is None:

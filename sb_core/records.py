@@ -10,6 +10,8 @@ from msgspec import Struct
 
 TopicPartition: TypeAlias = tuple[str, int]
 Header: TypeAlias = tuple[str, bytes]
+Version: TypeAlias = tuple[int, int]
+"""(lineage, rev) of an event."""
 
 
 class Record(Struct, frozen=True, gc=False):

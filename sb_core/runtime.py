@@ -2,7 +2,6 @@
 
 The rules: one nursery per service and no orphan task; the first SIGTERM or SIGINT stops in order, the second at once,
 and SB_STOP_DEADLINE_S after the first everything is cancelled; a service that crashes ends the process with 1.
-Only here are adapters chosen, so that a driver is loaded by those who use it.
 """
 
 import gc
@@ -12,22 +11,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 
 from sb_core import config as pipeline_config
 from sb_core import settings as settings_module
-from sb_core import topics
-from sb_core.bridge import Bridge, open_bridge
+from sb_core.circuit import Circuit
 from sb_core.config import ConfigError, PipelineConfig
-from sb_core.errors import DependencyError, SchemaError
+from sb_core.errors import SchemaError
+from sb_core.opening import open_adapters
 from sb_core.ops import Ops
 from sb_core.ports import Cache, Clock, Log, LogAdmin, Store
 from sb_core.settings import Settings, SettingsError, redacted
@@ -36,7 +34,6 @@ from sb_core.telemetry import Telemetry, error_fields
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Services hold some 100,000 lasting objects without cycles: with Python's default (700 to a collection) decoding an
 update cost 31 µs instead of 5."""
-OPEN_DEADLINE_S: Final = 30.0
 CLOSE_S: Final = 2.0
 """Kept of the stop's deadline for closing the adapters."""
 EXIT_OK: Final = 0
@@ -71,10 +68,19 @@ class Context:
     telemetry: Telemetry
     entropy: Callable[[int], bytes]
     config: PipelineConfig
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
 
     def for_service(self, service: str) -> "Context":
         """Return the same adapters with another service's telemetry."""
         return replace(self, telemetry=self.telemetry.named(service))
+
+    def watched_by(self, ops: Ops) -> Ops:
+        """Have a service's /health and /metrics tell of log, store and cache; return it."""
+        for name, probe in (("log", self.log.ping), ("store", self.store.ping), ("cache", self.cache.ping)):
+            ops.check(name, probe)
+        for name, circuit in self.circuits.items():
+            ops.watch(name, circuit)
+        return ops
 
 
 class Service(Protocol):
@@ -106,16 +112,16 @@ async def open_context(settings: Settings, service: str, *, clock: Clock | None 
     telemetry = Telemetry(service, level=settings.log_level, now_ms=clock.now_ms)
     with anyio.CancelScope() as closing:
         async with AsyncExitStack() as stack:
-            opening = partial(_open_adapters, stack, settings, clock)
-            log, admin, store, cache = await _within(OPEN_DEADLINE_S, opening)
+            opened = await open_adapters(stack, settings, clock)
             telemetry.debug("opened", log=redacted(settings.log_url), store=redacted(settings.store_url))
             try:
                 yield Context(
                     settings=settings,
-                    log=log,
-                    admin=admin,
-                    store=store,
-                    cache=cache,
+                    log=opened.log,
+                    admin=opened.admin,
+                    store=opened.store,
+                    cache=opened.cache,
+                    circuits=opened.circuits,
                     clock=clock,
                     telemetry=telemetry,
                     entropy=os.urandom,
@@ -127,134 +133,10 @@ async def open_context(settings: Settings, service: str, *, clock: Clock | None 
         telemetry.error("close_deadline", seconds=CLOSE_S)
 
 
-class _OneBridge:
-    """The bridge to asyncio that all drivers of a process share, opened for the first that needs it, closed last."""
-
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self._stack = stack
-        self._bridge: Bridge | None = None
-
-    async def get(self) -> Bridge:
-        if self._bridge is None:
-            self._bridge = await self._stack.enter_async_context(open_bridge())
-        return self._bridge
-
-
-@asynccontextmanager
-async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Log, LogAdmin]]:
-    """Open the log alone, and make no topics: for commands that look after it."""
-    async with AsyncExitStack() as stack:
-        yield await _within(OPEN_DEADLINE_S, partial(_open_log, stack, settings, clock, _OneBridge(stack)))
-
-
-async def _open_adapters(stack: AsyncExitStack, settings: Settings, clock: Clock) -> tuple[Log, LogAdmin, Store, Cache]:
-    bridge = _OneBridge(stack)
-    log, admin = await _open_log(stack, settings, clock, bridge)
-    store = await _open_store(stack, settings, clock, bridge)
-    cache = await _open_cache(stack, settings, bridge)
-    await admin.create(topics.specs())
-    return log, admin, store, cache
-
-
 def read_config(settings: Settings) -> PipelineConfig:
     """Read pipeline.toml; only one that was named must be there."""
     named = settings.pipeline != Settings().pipeline
     return pipeline_config.load(Path(settings.pipeline), required=named)
-
-
-async def _open_log(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, bridge: _OneBridge
-) -> tuple[Log, LogAdmin]:
-    scheme, path = _split(settings.log_url, "SB_LOG_URL")
-    if scheme == "sqlite":
-        from sb_core.adapters.sqlite_log import open_sqlite_log  # noqa: PLC0415  only who uses it loads it
-
-        _make_folder(path, "SB_LOG_URL")
-        embedded = await stack.enter_async_context(open_sqlite_log(path, clock))
-        return embedded, embedded
-    if scheme == "memory":
-        from sb_core.adapters.memory_log import open_memory_log  # noqa: PLC0415  only who uses it loads it
-
-        passing = await stack.enter_async_context(open_memory_log(clock))
-        return passing, passing
-    if scheme == "kafka":
-        from sb_core.adapters.kafka_log import open_kafka_log  # noqa: PLC0415  only who uses it loads it
-
-        try:
-            opening = open_kafka_log(settings.log_url, clock, bridge=await bridge.get())
-            kafka = await stack.enter_async_context(opening)
-        except ValueError as error:
-            raise SettingsError(f"SB_LOG_URL: {error}") from error
-        return kafka, kafka
-    raise SettingsError(f"SB_LOG_URL begins with {scheme}:, whose adapter is not built yet")
-
-
-async def _open_store(stack: AsyncExitStack, settings: Settings, clock: Clock, bridge: _OneBridge) -> Store:
-    if settings.store_replica_url:
-        raise SettingsError("SB_STORE_REPLICA_URL is set, and reading from a replica is not built yet")
-    scheme, path = _split(settings.store_url, "SB_STORE_URL")
-    if scheme == "mysql":
-        from sb_core.adapters.mysql_store import open_mysql_store  # noqa: PLC0415  only who uses it loads it
-
-        try:
-            opening = open_mysql_store(settings.store_url, clock, bridge=await bridge.get())
-            return await stack.enter_async_context(opening)
-        except ValueError as error:
-            raise SettingsError(f"SB_STORE_URL: {error}") from error
-    if scheme not in {"sqlite", "memory"}:
-        raise SettingsError(f"SB_STORE_URL begins with {scheme}:, whose adapter is not built yet")
-    from sb_core.adapters.sqlite_store import open_sqlite_store  # noqa: PLC0415  only who uses it loads it
-
-    if scheme == "memory":
-        return cast(Store, await stack.enter_async_context(open_sqlite_store(":memory:", clock, threads=False)))
-    _make_folder(path, "SB_STORE_URL")
-    return cast(Store, await stack.enter_async_context(open_sqlite_store(path, clock, threads=True)))
-
-
-async def _open_cache(stack: AsyncExitStack, settings: Settings, bridge: _OneBridge) -> Cache:
-    scheme, _ = _split(settings.cache_url, "SB_CACHE_URL")
-    if scheme in {"redis", "redis+cluster"}:
-        from sb_core.adapters.redis_cache import open_redis_cache  # noqa: PLC0415  only who uses it loads it
-
-        try:
-            opening = open_redis_cache(settings.cache_url, entropy=os.urandom, bridge=await bridge.get())
-            return await stack.enter_async_context(opening)
-        except ValueError as error:
-            raise SettingsError(f"SB_CACHE_URL: {error}") from error
-    if scheme != "memory":
-        raise SettingsError(f"SB_CACHE_URL begins with {scheme}:, whose adapter is not built yet")
-    from sb_core.adapters.memory_cache import MemoryCache  # noqa: PLC0415  only who uses it loads it
-
-    cache = MemoryCache(entries_max=settings.cache_entries_max)
-    stack.push_async_callback(cache.aclose)
-    return cache
-
-
-def _split(url: str, env: str) -> tuple[str, str]:
-    """Return scheme and file path: `sqlite:///rel.db` is relative, `sqlite:////abs.db` absolute, as everywhere."""
-    scheme, colon, rest = url.partition(":")
-    if not colon:
-        raise SettingsError(f"{env} is {url!r}, which is no URL")
-    if scheme == "sqlite":
-        if not rest.startswith("///") or len(rest) == 3:
-            raise SettingsError(f"{env} must be sqlite:///path")
-        return scheme, rest[3:]
-    return scheme, rest
-
-
-def _make_folder(path: str, env: str) -> None:
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{env}: the folder of {path} can't be made: {error.strerror}") from error
-
-
-async def _within(seconds: float, opening: Callable[[], Awaitable[T]]) -> T:
-    try:
-        with anyio.fail_after(seconds):
-            return await opening()
-    except TimeoutError as error:
-        raise DependencyError(f"log, store or cache did not open within {seconds:g} s") from error
 
 
 def run_main(name: str, make: Callable[[Context], Service], settings: Settings | None = None) -> int:

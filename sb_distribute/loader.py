@@ -28,6 +28,8 @@ LOADERS_MAX: Final = 16
 LOADS_QUEUED_MAX: Final = 50_000
 LOAD_DEADLINE_S: Final = 3.0
 LOAD_RETRY_S: Final = 0.02
+ANY: Final[Version] = (0, 0)
+"""For an event of which this node has seen nothing yet."""
 
 
 class Loader:
@@ -57,7 +59,7 @@ class Loader:
         if cached is not None:
             self._loads.labels("cache").inc()
             return cached
-        found = await self._from_store(event)
+        found = await self._from_store(event, at_least)
         if found is None:
             return None
         self._loads.labels("store").inc()
@@ -98,10 +100,10 @@ class Loader:
             self._generations = {(each.topic, each.partition): each.cache_generation for each in positions}
             self._known_s = self._context.clock.monotonic_s()
 
-    async def _from_store(self, event: str) -> shown.Event | None:
+    async def _from_store(self, event: str, at_least: Version | None) -> shown.Event | None:
         try:
             with anyio.fail_after(STORE_DEADLINE_S):
-                row = await self._context.store.event(event)
+                row = await self._context.store.event(event, at_least or ANY)
         except TimeoutError as error:
             raise UnavailableError(f"the store did not answer within {STORE_DEADLINE_S:g} s") from error
         return None if row is None else assembled(row)

@@ -31,10 +31,7 @@ class DistributeService:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.ops = Ops(NAME, context.telemetry, context.clock)
-        self.ops.check("log", context.log.ping)
-        self.ops.check("store", context.store.ping)
-        self.ops.check("cache", context.cache.ping)
+        self.ops = context.watched_by(Ops(NAME, context.telemetry, context.clock))
         self.node = Node(context)
         self.hub = Hub(self.node.state, self.node.want)
         self.node.listen(self.hub)

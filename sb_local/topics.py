@@ -16,8 +16,9 @@ from msgspec import Struct
 from sb_core import settings as settings_module
 from sb_core import topics
 from sb_core.errors import ContractError, DependencyError
+from sb_core.opening import open_log
 from sb_core.ports import LogAdmin
-from sb_core.runtime import SystemClock, open_log, route_logging
+from sb_core.runtime import SystemClock, route_logging
 from sb_core.settings import Settings, SettingsError
 from sb_core.topics import TopicSpec
 

@@ -1,6 +1,7 @@
-"""Trying again: exponential with full jitter, for as long as it takes.
+"""Trying again: exponential with full jitter, within a budget, for as long as it takes.
 
-The rule: a dependency that fails for a while never ends a processor; each failure is told.
+The rules: a dependency that fails for a while never ends a processor; each failure is told; this is the one layer that
+tries again, so that retries don't multiply; all of a processor's retries together share one budget.
 """
 
 import math
@@ -15,6 +16,9 @@ from sb_core.telemetry import Telemetry
 BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
 DRAW_BYTES: Final = 4
+RETRIES_PER_S_MAX: Final = 20.0
+RETRIES_BURST_MAX: Final = 40
+"""The budget: so many a second, and so many at once after a while without any."""
 
 T = TypeVar("T")
 
@@ -25,11 +29,19 @@ class Retry:
     def __init__(self, telemetry: Telemetry, entropy: Callable[[int], bytes]) -> None:
         self._telemetry = telemetry
         self._entropy = entropy
+        self._spent_until_s = 0.0
+        self._over = telemetry.counter("retries_over_budget_total", "Retries that waited for the budget.")
 
     async def pause(self, attempt: int) -> None:
         """Wait before the attempt after this one (the first is 1)."""
         draw = int.from_bytes(self._entropy(DRAW_BYTES), "big") / 256**DRAW_BYTES
         await anyio.sleep(BACKOFF_S_MIN + draw * min(BACKOFF_S_MAX, BACKOFF_S_MIN * math.pow(2, min(attempt, 10))))
+        now_s = anyio.current_time()
+        burst_s = RETRIES_BURST_MAX / RETRIES_PER_S_MAX
+        self._spent_until_s = max(self._spent_until_s, now_s - burst_s) + 1 / RETRIES_PER_S_MAX
+        if self._spent_until_s > now_s:
+            self._over.inc()
+            await anyio.sleep(self._spent_until_s - now_s)
 
     async def insist(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again until there is an answer."""

@@ -34,10 +34,7 @@ class ProcessService:
         self.sport = sport
         self.name = f"data-processing-{sport}"
         self.context = context
-        self.ops = Ops(self.name, context.telemetry, context.clock)
-        self.ops.check("log", context.log.ping)
-        self.ops.check("store", context.store.ping)
-        self.ops.check("cache", context.cache.ping)
+        self.ops = context.watched_by(Ops(self.name, context.telemetry, context.clock))
         self.ops.account_from(self.account)
         self.processor = Processor(context, sport)
 

@@ -17,7 +17,7 @@ from asyncmy.constants import CLIENT
 from asyncmy.cursors import Cursor
 from msgspec import Struct
 
-from sb_core.errors import ContractError, DependencyError, UnavailableError
+from sb_core.errors import BusyError, ContractError, DependencyError, UnavailableError
 
 PORT: Final = 3306
 CONNECT_S: Final = 5
@@ -41,12 +41,14 @@ LOST: Final = frozenset(
     {1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2027, 2055}
 )
 """The connection is no more, or will soon be none."""
+BUSY: Final = frozenset({1205, 1206, 1213, 3101, 3572})
+"""Others hold the rows; the server itself is well."""
 READ_ONLY: Final = frozenset({1290, 1792, 1836, 3100})
 """The server was demoted, so that its address leads elsewhere by now: connect again."""
 _TRANSIENT: Final = (
     LOST
     | READ_ONLY
-    | {1205, 1206, 1213, 3101, 3572}  # locks
+    | BUSY
     | {1021, 1030, 1041, 1037, 1038, 1114, 1180, 1197, 1598}  # space, memory, engine
     | {1040, 1135, 1203, 1226, 2002, 2003, 1129, 1130}  # connections
     | {1044, 1045, 1049, 1142, 1143, 1227, 1698, 3118, 4151}  # rights and database: an operator's to mend
@@ -219,6 +221,8 @@ def _mapped(what: str, error: Any) -> Exception:
     text = f"{what}: {said(error)}"
     if code in _OURS:
         return ContractError(text)
+    if code in BUSY:
+        return BusyError(text)
     # the driver's own errors carry no server's code: the connection is out of step, closed or was never there
     if code in _TRANSIENT or not is_answer(error):
         return UnavailableError(text)

@@ -46,6 +46,7 @@ from sb_core.records import (
     ShownEvent,
     StoredEvent,
     TopicPartition,
+    Version,
 )
 
 READERS_MAX: Final = 4
@@ -127,7 +128,7 @@ class MysqlStore:
         """Return the counts of these topics, added by name."""
         return await self._read("account", queries.account, topics)
 
-    async def event(self, event: str) -> ShownEvent | None:
+    async def event(self, event: str, at_least: Version | None = None) -> ShownEvent | None:  # noqa: ARG002  there is no copy
         """Return a whole event as shown."""
         return await self._read("event", queries.event, event)
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from asyncmy.connection import Connection
 from msgspec import Struct
 from ports import free_port
 
+from sb_core.adapters.guarded import STORE_CALLS_MAX, STORE_SLOW_S, Guard, GuardedStore
 from sb_core.adapters.kafka_client import parse_address
 from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
 from sb_core.adapters.memory_cache import MemoryCache
@@ -26,9 +27,11 @@ from sb_core.adapters.memory_log import open_memory_log
 from sb_core.adapters.mysql_connect import parse_address as parse_mysql_address
 from sb_core.adapters.mysql_store import connected_mysql_store, open_mysql_store
 from sb_core.adapters.redis_cache import RedisCache, open_redis_cache
+from sb_core.adapters.replica import ReplicaStore
 from sb_core.adapters.sqlite_log import open_sqlite_log
 from sb_core.adapters.sqlite_store import open_sqlite_store
 from sb_core.bridge import open_bridge
+from sb_core.circuit import Circuit
 from sb_core.topics import TopicSpec
 from sb_local import stack
 from sb_local.stack import Stack, StackError
@@ -59,6 +62,23 @@ def _sqlite_log(folder: Path) -> Opened:
 
 def _sqlite_store(folder: Path) -> Opened:
     return partial(open_sqlite_store, str(folder / "store.db"), StandingClock(), threads=True)
+
+
+def _sqlite_store_guarded(folder: Path) -> Opened:
+    """Two stores on one file, as a primary and a copy that is never behind, each behind its guard."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ReplicaStore]:
+        clock = StandingClock()
+        async with AsyncExitStack() as stack:
+            stores = []
+            for name in ("store", "replica"):
+                opening = open_sqlite_store(str(folder / "store.db"), clock, threads=True)
+                guard = Guard(Circuit(name), clock, os.urandom, calls_max=STORE_CALLS_MAX, slow_s=STORE_SLOW_S)
+                stores.append(GuardedStore(await stack.enter_async_context(opening), guard))
+            yield ReplicaStore(*stores)
+
+    return opened
 
 
 def _sqlite_store_inline(folder: Path) -> Opened:
@@ -132,7 +152,12 @@ def kafka_opened(servers: str, prefix: str | None = None, **options: str) -> Ope
 
 
 LOGS = {"memory": _memory_log, "sqlite": _sqlite_log}
-STORES = {"sqlite": _sqlite_store, "sqlite-inline": _sqlite_store_inline, "sqlite-memory": _sqlite_store_memory}
+STORES = {
+    "sqlite": _sqlite_store,
+    "sqlite-inline": _sqlite_store_inline,
+    "sqlite-memory": _sqlite_store_memory,
+    "sqlite-guarded": _sqlite_store_guarded,
+}
 CACHES = {"memory": _memory_cache}
 
 
