@@ -36,7 +36,7 @@ COMMANDS: Final = (
     Command("deadletters", "sb_ingest.deadletters_cli", "lists, shows and replays what was refused"),
     Command("lag", "sb_local.lag", "positions of the processors and how far they are behind"),
     Command("migrate", "sb_local.migrate", "brings the database's schema up to date"),
-    Command("topics", "sb_local.topics", "topics of the log: list, create, repartition"),
+    Command("topics", "sb_local.topics", "topics of the log: list, create, verify"),
     Command("doctor", "sb_local.doctor", "what is missing or misconfigured, and how to mend it"),
     Command("console", "sb_console.__main__", "the operations console"),
     Command("stack", "sb_local.stack", "native Kafka, MySQL and Redis for tests"),
