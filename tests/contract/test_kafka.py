@@ -178,7 +178,8 @@ def test_keys_go_where_kafkas_own_producer_puts_them(kafka_log, own_kafka, run):
                 found[each.key].add((each.value, each.partition))
             for key in keys:
                 assert found[key] == {(b"ours", partition_of(key, 4)), (b"theirs", partition_of(key, 4))}
-            options = ["--property", "print.key=true", "--from-beginning", "--timeout-ms", "3000"]
+            count = str(2 * len(keys))
+            options = ["--property", "print.key=true", "--from-beginning", "--max-messages", count]
             shown = await trio.to_thread.run_sync(
                 lambda: own_kafka.stack.kafka_tool("kafka-console-consumer.sh", "--topic", topic, *options)
             )

@@ -1,6 +1,7 @@
 """A follower that never gives up: whenever its connection breaks, it comes back with its cursor."""
 
 import time
+from collections import deque
 
 from follower import Follower
 from websockets.exceptions import WebSocketException
@@ -9,10 +10,14 @@ RETRY_S = 0.1
 
 
 class ClingingFollower(Follower):
-    """See Follower. `returns` counts how often it had to connect again."""
+    """See Follower. `returns` counts how often it had to connect again; of the past it keeps what went `back` only."""
 
-    returns = 0
-    leaving = False
+    def __init__(self, *arguments, **wanted):
+        super().__init__(*arguments, **wanted)
+        self.items = deque(maxlen=100)
+        self.returns = 0
+        self.leaving = False
+        self.back = []
 
     def close(self):
         self.leaving = True
@@ -28,3 +33,9 @@ class ClingingFollower(Follower):
             self.returns += 1
             cursor = self.cursor
             time.sleep(RETRY_S)
+
+    def _hold(self, event, *, con):  # noqa: ARG002  as Follower's
+        held = self.events.get(event["event"], {"lineage": 0, "rev": 0})
+        if (event["lineage"], event["rev"]) < (held["lineage"], held["rev"]):
+            self.back.append((event["event"], held["rev"], event["rev"]))
+        self.events[event["event"]] = event

@@ -9,8 +9,7 @@ import pytest
 from plain_feed import Feed
 from pressing_sender import PressingSender
 from services import Services
-from test_kill import Outcome
-from undisturbed import check_account, settled
+from undisturbed import Left, check_left, settled
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
 
@@ -74,13 +73,7 @@ def check(services, whole, times, seed):
     sender.enough = True
     sender.finish()
     account = settled(services, PAIR, ports=(4000, 4101))
-    undisturbed = whole(football[: sender.sent])
-    outcome = Outcome(services, account)
-    assert outcome.events.keys() == undisturbed.events.keys()
-    for name in undisturbed.events:
-        assert outcome.histories[name] == undisturbed.histories[name], name
-    assert outcome.events == undisturbed.events
-    check_account(account, undisturbed.account)
+    check_left(Left(services, account), whole(football[: sender.sent]))
     fenced = 0
     for name in PAIR:
         assert services.logged(name, "crashed") == []
