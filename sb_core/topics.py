@@ -18,6 +18,8 @@ PARTITIONS: Final = 12
 ALIVE: Final = "sports-alive"
 EVENTS: Final = "sports-events"
 PRODUCERS: Final = "sports-producers"
+PROCESSORS: Final = "sports-processors"
+"""What holds processors up, by sport, compacted; ingest answers 503 while it holds."""
 REFERENCE: Final = "sports-reference"
 """Reference documents that providers sent (market descriptions), compacted; ingest reads them back at its start."""
 DEAD_LETTER: Final = "sports-dead-letter"
@@ -58,6 +60,7 @@ def specs(sports: tuple[str, ...] | None = None) -> tuple[TopicSpec, ...]:
         TopicSpec(ALIVE, 1, _DAY_MS),
         TopicSpec(EVENTS, 1, None, compacted=True),
         TopicSpec(PRODUCERS, 1, None, compacted=True),
+        TopicSpec(PROCESSORS, 1, None, compacted=True),
         TopicSpec(REFERENCE, 1, None, compacted=True),
         TopicSpec(DEAD_LETTER, 1, 30 * _DAY_MS),
     )

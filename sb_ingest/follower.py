@@ -1,4 +1,4 @@
-"""Follows the compacted topics that ingest's knowledge comes from.
+"""Follows the compacted topics that ingest's knowledge comes from, and what holds processors up.
 
 The rule: a service takes nothing in before it has read them to their ends; what other nodes write counts as it comes.
 """
@@ -11,14 +11,15 @@ import msgspec
 
 from sb_core import topics
 from sb_core.errors import DependencyError, LogTruncatedError
-from sb_core.ports import Log, LogAdmin, Reader
+from sb_core.ports import LogAdmin, Reader
+from sb_core.pressure import Pressure
 from sb_core.records import Fetched
-from sb_core.telemetry import Telemetry
+from sb_core.runtime import Context
 from sb_ingest.knowledge import Known
 from sb_ingest.producers import awaits
 
 READ_RECORDS_MAX: Final = 5_000
-_NAMES: Final = (topics.EVENTS, topics.REFERENCE, topics.PRODUCERS)
+_NAMES: Final = (topics.EVENTS, topics.REFERENCE, topics.PRODUCERS, topics.PROCESSORS)
 _IDLE_S: Final = 0.5
 _IDLE_READS_MAX: Final = 4
 """Empty answers after which a topic's end counts as reached, as compaction may have left a hole there."""
@@ -28,11 +29,13 @@ _RETRY_S: Final = 1.0
 class Follower:
     """Keeps a node's knowledge up to date."""
 
-    def __init__(self, known: Known, log: Log, admin: LogAdmin, telemetry: Telemetry) -> None:
+    def __init__(self, known: Known, pressure: Pressure, context: Context) -> None:
         self._known = known
-        self._log = log
-        self._admin = admin
-        self._telemetry = telemetry
+        self._pressure = pressure
+        self._clock = context.clock
+        self._log = context.log
+        self._admin = context.admin
+        telemetry = self._telemetry = context.telemetry
         self._told = anyio.Event()
         self._events = telemetry.gauge("known_events", "Events whose sport is known.")
         self._limits = telemetry.gauge("knowledge_limit_hits_count", "Times that knowledge met a limit.", ("limit",))
@@ -61,7 +64,10 @@ class Follower:
     async def _take(self, records: Sequence[Fetched]) -> None:
         for record in records:
             try:
-                self._known.take(record)
+                if record.topic == topics.PROCESSORS:
+                    self._pressure.take(record.value, self._clock.monotonic_s(), self._clock.now_ms())
+                else:
+                    self._known.take(record)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 detail = str(error)
                 self._telemetry.error("knowledge_unreadable", topic=record.topic, offset=record.offset, detail=detail)

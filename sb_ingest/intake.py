@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from sb_core.errors import UnavailableError, UnknownOutcomeError
+from sb_core.pressure import Pressure
 from sb_core.records import Record
 from sb_core.runtime import Context
 from sb_core.telemetry import error_fields
@@ -48,6 +49,7 @@ class Intake:
         limits: Limits,
         after_loss: Mapping[str, object],
         recovery_told: Callable[[str, str], Awaitable[None]],
+        pressure: Pressure | None = None,
     ) -> None:
         settings = context.settings
         self._context = context
@@ -64,6 +66,7 @@ class Intake:
         """Why no requests are taken; None: they are."""
         self._inflight: dict[int, anyio.Event] = {}
         self._numbers = 0
+        self._pressure = pressure or Pressure()
         self.owed: Counter[str] = Counter()
         """Counts of units whose append has an unknown outcome, written with the next append."""
         self._meter(context)
@@ -238,6 +241,13 @@ class Intake:
         trace, provider = assembly.terms.trace, assembly.terms.provider
         if assembly.completes_snapshot and not await self._earlier_done(number):
             return Failure(problem(provider, 503, "unavailable", "earlier requests are still at work"), unknown=False)
+        held_up = self._pressure.reason(
+            {record.topic for record in assembly.records}, self._context.clock.monotonic_s()
+        )
+        if held_up is not None:
+            # accepting on would only put off what senders must hear; nothing is appended, so all may come again
+            self._limited.labels("pressure").inc()
+            return Failure(problem(provider, 503, "unavailable", held_up), unknown=False)
         owed = self.owed.copy()
         self.owed.subtract(owed)
         counts = Counter(assembly.counts) + owed

@@ -16,6 +16,7 @@ from sb_core.errors import DependencyError
 from sb_core.keyring import KeyRing
 from sb_core.messages import Tick, encode
 from sb_core.ops import Ops, account
+from sb_core.pressure import Pressure
 from sb_core.records import Record
 from sb_core.runtime import Context
 from sb_core.serving import http_limits, serve_http
@@ -53,7 +54,8 @@ class IngestService:
             depth_max=settings.ingest_depth_max,
         )
         self.known = Known()
-        self._follower = Follower(self.known, context.log, context.admin, context.telemetry)
+        pressure = Pressure()
+        self._follower = Follower(self.known, pressure, context)
         self.captures = Captures(context.telemetry)
         self.intake = Intake(
             context,
@@ -63,6 +65,7 @@ class IngestService:
             limits=limits,
             after_loss=AFTER_LOSS,
             recovery_told=self._follower.recovery_told,
+            pressure=pressure,
         )
         self.liveness = LivenessOwner(context, self.intake)
         self._letters = DeadLetters(context.log, context.admin)

@@ -94,11 +94,11 @@ class Batches:
         listed: dict[str, Sequence[str]] = {}
         for producer in sorted(producers):
             place = self._topic, held.partition
-            listed[producer] = await self._retry.insist("listing", partial(store.listing, place, producer))
+            listed[producer] = await self._retry.insist_on_store("listing", partial(store.listing, place, producer))
             events.update(listed[producer])
         missing = sorted(event for event in events if event not in held.folds)
         if missing:
-            for name, stored in (await self._retry.insist("load", partial(store.load, missing))).items():
+            for name, stored in (await self._retry.insist_on_store("load", partial(store.load, missing))).items():
                 held.folds[name] = load(stored.state, stored.markets)
         for event in sorted(events):
             if event in held.folds:
@@ -110,7 +110,12 @@ class Batches:
         published, changes = held.published, held.published_changes
         if changes:
             plan.counts["updates_published"] += changes
-        batch = held.transaction(self._topic, plan)
+        with self._retry.trouble.working():
+            await self._commit(held, held.transaction(self._topic, plan))
+        held.done_offset = published
+        held.published_changes -= changes
+
+    async def _commit(self, held: Held, batch: Batch) -> None:
         attempt = 0
         while True:
             try:
@@ -118,6 +123,7 @@ class Batches:
                 break
             except UnavailableError as error:
                 attempt += 1
+                self._retry.trouble.note(error)
                 self._meters.retries.inc()
                 self._context.telemetry.warn("commit_failed", attempt=attempt, error=str(error))
                 await self._retry.pause(attempt)
@@ -126,8 +132,6 @@ class Batches:
                 self._context.telemetry.warn("commit_unknown", error=str(error))
                 if await self._committed(held, batch):
                     break
-        held.done_offset = published
-        held.published_changes -= changes
 
     async def _committed(self, held: Held, batch: Batch) -> bool:
         """Read the position back after a reply was lost. Raises FencedError where it can't tell."""
@@ -135,7 +139,7 @@ class Batches:
             # it moves nothing that the fence looks at, so it might happen late and count twice; a new epoch ends that
             raise FencedError(f"{self._topic}/{held.partition}: unknown whether the position was settled")
         ask = partial(self._context.store.positions, [self._topic])
-        for position in await self._retry.insist("positions", ask):
+        for position in await self._retry.insist_on_store("positions", ask):
             if position.partition == held.partition:
                 if (position.epoch, position.owner) != (held.epoch, held.owner):
                     break

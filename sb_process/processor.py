@@ -23,6 +23,7 @@ from sb_process.held import Held, claimed
 from sb_process.meters import Meters
 from sb_process.publish import Published, Publisher
 from sb_process.retry import Retry
+from sb_process.trouble import Trouble
 
 OWNER_BYTES: Final = 16
 OUTBOX_OFFSETS_MAX: Final = 500
@@ -50,7 +51,8 @@ class Processor:
         self._fenced_out: dict[int, None] = {}
         """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
         self._meters = Meters(context.telemetry)
-        self._retry = Retry(context.telemetry, context.entropy)
+        self.trouble = Trouble(context, sport)
+        self._retry = Retry(context.telemetry, context.entropy, self.trouble)
         self._batches = Batches(context, sport, self._meters, self._retry)
         self._publisher: Publisher
         self._tell_at = 0.0
@@ -157,7 +159,7 @@ class Processor:
         """Claim a partition, publish again what may not have been, and go on from its position."""
         partition = place[1]
         owner = self.context.entropy(OWNER_BYTES).hex()
-        position = await self._retry.insist("claim", partial(self.context.store.claim, place, owner))
+        position = await self._retry.insist_on_store("claim", partial(self.context.store.claim, place, owner))
         self.held[partition] = claimed(position, owner)
         await self._republish(place, position)
         reader.seek(place, position.next_offset)
@@ -169,7 +171,7 @@ class Processor:
         start = position.done_offset
         while start < position.next_offset:
             end = min(start + OUTBOX_OFFSETS_MAX, position.next_offset)
-            rows = await self._retry.insist("outbox", partial(self.context.store.outbox, place, start, end))
+            rows = await self._retry.insist_on_store("outbox", partial(self.context.store.outbox, place, start, end))
             updates = [planning.update_record(self.sport, place[1], row.event, row.update, row.updated) for row in rows]
             share = Published(
                 partition=place[1],
@@ -186,7 +188,7 @@ class Processor:
     async def _shown(self, rows: Sequence[ChangeRow]) -> list[CacheEntry]:
         entries = []
         for event in dict.fromkeys(row.event for row in rows):
-            found = await self._retry.insist("event", partial(self.context.store.event, event))
+            found = await self._retry.insist_on_store("event", partial(self.context.store.event, event))
             if found is not None:
                 value = render.snapshot(found.header, list(found.markets))
                 entries.append(CacheEntry(event, 0, found.lineage, found.rev, value))

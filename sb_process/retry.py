@@ -12,6 +12,7 @@ import anyio
 
 from sb_core.errors import DependencyError
 from sb_core.telemetry import Telemetry
+from sb_process.trouble import Trouble
 
 BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
@@ -26,8 +27,9 @@ T = TypeVar("T")
 class Retry:
     """Waits between attempts; the jitter comes from `entropy`, bytes on demand."""
 
-    def __init__(self, telemetry: Telemetry, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, telemetry: Telemetry, entropy: Callable[[int], bytes], trouble: Trouble) -> None:
         self._telemetry = telemetry
+        self.trouble = trouble
         self._entropy = entropy
         self._spent_until_s = 0.0
         self._over = telemetry.counter("retries_over_budget_total", "Retries that waited for the budget.")
@@ -43,7 +45,14 @@ class Retry:
             self._over.inc()
             await anyio.sleep(self._spent_until_s - now_s)
 
-    async def insist(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    async def insist_on_store(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store again until there is an answer, and have it told when that takes long."""
+        with self.trouble.working():
+            return await self.insist(what, ask, self.trouble.note)
+
+    async def insist(
+        self, what: str, ask: Callable[[], Awaitable[T]], note: Callable[[DependencyError], None] | None = None
+    ) -> T:
         """Ask again until there is an answer."""
         attempt = 0
         while True:
@@ -51,5 +60,7 @@ class Retry:
                 return await ask()
             except DependencyError as error:
                 attempt += 1
+                if note is not None:
+                    note(error)
                 self._telemetry.warn(f"{what}_failed", attempt=attempt, error=str(error))
                 await self.pause(attempt)

@@ -61,6 +61,7 @@ class ProcessService:
             async with anyio.create_task_group() as watching:
                 watching.start_soon(self._watch, stop)
                 watching.start_soon(self._keep_house)
+                watching.start_soon(self.processor.trouble.watch)
                 await self.processor.run(stop)
                 watching.cancel_scope.cancel()
             closed.set()

@@ -40,7 +40,7 @@ def test_every_registered_sport_has_its_topics():
         assert specs[topics.updates(sport)].retention_ms == 3 * 86_400_000
         assert topics.sport_of(topics.feed(sport)) == topics.sport_of(topics.updates(sport)) == sport
     compacted = {name for name, spec in specs.items() if spec.compacted}
-    assert compacted == {"sports-events", "sports-producers", "sports-reference"}
+    assert compacted == {"sports-events", "sports-producers", "sports-processors", "sports-reference"}
     assert specs["sports-dead-letter"].retention_ms == 30 * 86_400_000
     assert topics.SPORTS == sports.names() == ("football", "basketball", "tennis", "hockey")
     assert [spec.name for spec in topics.specs(("tennis",))][:2] == ["sports-feed-tennis", "sports-updates-tennis"]

@@ -12,6 +12,7 @@ from sb_core import messages, topics
 from sb_core.adapters.memory_log import MemoryLog
 from sb_core.config import PipelineConfig
 from sb_core.errors import UnavailableError, UnknownOutcomeError
+from sb_core.pressure import Pressure
 from sb_core.records import Fetched, Record
 from sb_core.runtime import Context
 from sb_core.settings import Settings
@@ -83,7 +84,8 @@ class Driver:
             depth_max=settings.ingest_depth_max,
         )
         self.known = Known()
-        follower = Follower(self.known, log, log, context.telemetry)
+        self.pressure = Pressure()
+        follower = Follower(self.known, self.pressure, context)
         self.captures = Captures(context.telemetry)
         self.intake = Intake(
             context,
@@ -93,6 +95,7 @@ class Driver:
             limits=self.limits,
             after_loss=AFTER_LOSS,
             recovery_told=follower.recovery_told,
+            pressure=self.pressure,
         )
         self.intake.closed = None
 
