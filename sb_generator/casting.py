@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -14,14 +15,31 @@ from sb_generator.names import LEAGUES, MEN, WOMEN, League
 PROVIDER: Final = "sim"
 """Of all simulated events, competitions and people."""
 
-Fate: TypeAlias = Literal["played", "delayed", "postponed", "abandoned"]
+Fate: TypeAlias = Literal[
+    "played",
+    "delayed",
+    "moved",
+    "renamed",
+    "postponed",
+    "cancelled",
+    "reinstated",
+    "interrupted",
+    "abandoned",
+]
 
 FATES: Final[tuple[tuple[Fate, float], ...]] = (
-    ("played", 0.925),
-    ("delayed", 0.04),
-    ("postponed", 0.025),
+    ("played", 0.86),
+    ("delayed", 0.03),
+    ("moved", 0.02),
+    ("renamed", 0.02),
+    ("postponed", 0.02),
+    ("cancelled", 0.01),
+    ("reinstated", 0.01),
+    ("interrupted", 0.02),
     ("abandoned", 0.01),
 )
+_BEFORE: Final = frozenset({"delayed", "moved", "renamed", "postponed", "cancelled", "reinstated"})
+"""What befalls an event before it begins."""
 T = TypeVar("T")
 DELAY_MS: Final = (600_000, 2_400_000)
 KICK_OFF_RASTER_MS: Final = 60_000
@@ -38,18 +56,26 @@ class Plan(Struct, frozen=True, kw_only=True):
     competitors: tuple[Competitor, ...]
     fate: Fate = "played"
     delay_ms: int = 0
+    players: tuple[str, ...] = ()
 
 
 def plan(
-    event: str, sport: str, kick_off: int, chance: Chance, playing: AbstractSet[str], *, joined: bool = False
+    event: str,
+    sport: str,
+    kick_off: int,
+    chance: Chance,
+    playing: AbstractSet[str],
+    *,
+    joined: bool = False,
+    players: int = 0,
 ) -> Plan:
     """Draw an event of competitors that aren't `playing`, if they can be found.
 
-    `joined`: it began in the past, so it wasn't delayed or postponed.
+    `joined`: it began in the past, so nothing befell it before. `players` are named of each side.
     """
     for _ in range(DRAWS_MAX):
         league = chance.one(LEAGUES[sport])
-        competitors = _players(league, chance) if sport == "tennis" else _teams(sport, league, chance)
+        competitors = _players(league, chance) if sport == "tennis" else _teams(sport, league, chance, players)
         if not any(each.id in playing for each in competitors):
             break
     fate = FATES[chance.weighted([weight for _, weight in FATES])][0]
@@ -60,8 +86,9 @@ def plan(
         name=" vs ".join(str(each.name) for each in competitors),
         competition=Competition(id=_id("competition", sport, league.name), name=league.name, category=league.category),
         competitors=competitors,
-        fate="played" if joined and fate in {"delayed", "postponed"} else fate,
+        fate="played" if joined and fate in _BEFORE else fate,
         delay_ms=delay_ms,
+        players=tuple(player.id for each in competitors for player in each.players) if players else (),
     )
 
 
@@ -76,11 +103,26 @@ def _two(names: Sequence[str], chance: Chance) -> tuple[str, str]:
     return names[first], names[second]
 
 
-def _teams(sport: str, league: League, chance: Chance) -> tuple[Competitor, ...]:
+def _teams(sport: str, league: League, chance: Chance, players: int) -> tuple[Competitor, ...]:
     home, away = _two(league.teams, chance)
     return tuple(
-        Competitor(id=_id("competitor", sport, name), name=name, side=side) for name, side in _sides((home, away))
+        Competitor(
+            id=_id("competitor", sport, name),
+            name=name,
+            side=side,
+            players=_squad(sport, name, players) if players else (),
+        )
+        for name, side in _sides((home, away))
     )
+
+
+@lru_cache(maxsize=1_024)
+def _squad(sport: str, team: str, players: int) -> tuple[Player, ...]:
+    """Name a team's players, the same in every match."""
+    chance = Chance(f"squad {sport} {team}")
+    first = chance.below(len(MEN))
+    names = [MEN[(first + 5 * number) % len(MEN)] for number in range(players)]
+    return tuple(Player(id=_id("player", sport, team, name), name=name) for name in names)
 
 
 def _players(league: League, chance: Chance) -> tuple[Competitor, ...]:

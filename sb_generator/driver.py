@@ -20,8 +20,8 @@ from sb_generator.chance import Chance
 from sb_generator.control import Command, Controls, Patch, commanded, patched
 from sb_generator.delivery import Answer, Send, deliver
 from sb_generator.faults import Faults, PlainDamage
-from sb_generator.life import LIVE
 from sb_generator.schedule import SCENARIOS, Planned, Queue, silent
+from sb_generator.voice import LIVE
 from sb_generator.world import World, phases
 
 TICK_S: Final = 0.1

@@ -10,6 +10,9 @@ Split lines follow from stakes: with the shares of a stake that win (W) and lose
 Margin is put on by the power method: each probability is raised to the power that makes them add up to the margin. So
 favourites carry less of it than outsiders, as in real books, and odds stay above 1 however sure a favourite is.
 
+What a model is asked for lies on rasters (`raster`): numbers of scores to come in steps of STEP_SHARE, so that a price
+that was worked out once serves many events, and a change of strength by one step is a change of price.
+
 The rule: floats are the model's; what leaves it are integers of ten-thousandths.
 """
 
@@ -25,6 +28,10 @@ PRICED_MIN: Final = 0.02
 """Markets with an outcome less likely than this (or another more likely than its complement) are not offered."""
 LONGSHOT_MIN: Final = 0.0008
 """The same for one outcome of many (correct scores): it is withdrawn alone."""
+STEP_SHARE: Final = 0.03
+"""How much larger a number on the raster is than the one before it."""
+_STEP_LOG: Final = log(1.0 + STEP_SHARE)
+_MEAN_MIN: Final = 1e-4
 _NEWTON_STEPS: Final = 20
 _GOALS_MAX: Final = 14
 _EXACT: Final = 1e-9
@@ -73,6 +80,17 @@ class Spread:
 
     def _from(self, halves: int) -> float:
         return self.at_least((halves + 1) // 2)
+
+
+def raster(number: float) -> int:
+    """Return a positive number's place on the raster."""
+    return round(log(max(_MEAN_MIN, number)) / _STEP_LOG)
+
+
+@lru_cache(maxsize=4_096)
+def at_raster(place: int) -> float:
+    """Return the number at a place of the raster."""
+    return exp(place * _STEP_LOG)
 
 
 def goals(mean: float) -> list[float]:

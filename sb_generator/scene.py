@@ -15,14 +15,14 @@ from sb_generator.chance import Chance
 Incident: TypeAlias = Literal["start", "goal", "points", "point", "game", "card", "corner", "penalty", "period", "end"]
 
 
-class Strengths(Struct, frozen=True):
+class Strengths(Struct, frozen=True, gc=False):
     """How strong two sides are; what the numbers mean is the sport's matter."""
 
     home: float
     away: float
 
 
-class Moment(Struct, frozen=True, kw_only=True):
+class Moment(Struct, frozen=True, kw_only=True, gc=False):
     """The state of a match from `at_s` on (seconds since it began, breaks included).
 
     `played_s` is the match clock at that time, which runs at `pace` (0: stands). `stop` names the groups of markets that
@@ -44,10 +44,12 @@ class Moment(Struct, frozen=True, kw_only=True):
     won: tuple[tuple[tuple[str, str], str], ...] = ()
     done: frozenset[tuple[str, int]] = frozenset()
     """Periods that are over: (type, number)."""
+    tally: tuple[int, ...] = ()
+    """What each player scored, home's first; () where nobody counts that."""
 
     def clock_s(self, at_s: float) -> float:
         """Return the match clock, `at_s` after the begin."""
-        return self.played_s + self.pace * max(0.0, at_s - self.at_s)
+        return self.played_s + self.pace * (at_s - self.at_s) if at_s > self.at_s else self.played_s
 
     def score(self, at_s: float) -> Score:
         """Return the score as it is told."""
@@ -77,20 +79,38 @@ class Offer(Struct, frozen=True, gc=False):
     whole: bool = True
 
 
-class Sheet(Struct, frozen=True):
-    """What a sport's model needs: the moment that stands, the match clock in seconds, the strengths at this time."""
+class Ending(Struct, frozen=True, gc=False):
+    """How a market ended that was never offered: several winners share it (a dead heat)."""
+
+    market: str
+    line: str
+    outcomes: tuple[str, ...]
+    winners: frozenset[str]
+
+
+class Sheet(Struct, frozen=True, gc=False):
+    """What a sport's model needs: the moment that stands, the match clock in seconds, the strengths at this time.
+
+    `players` are ids, home's first.
+    """
 
     moment: Moment
     clock_s: float
     strengths: Strengths
     live: bool
+    players: tuple[str, ...] = ()
+
+
+def _nothing(_moments: Sequence[Moment], _players: tuple[str, ...]) -> Iterator[Ending]:
+    return iter(())
 
 
 class Play(Struct, frozen=True, kw_only=True):
     """A sport as the world plays it.
 
-    `families` are parts of the book that are priced together, `before` those offered before the match too.
-    `duration_s` is about how long a match takes.
+    `families` are parts of the book that are priced together, `before` those offered before the match too. `book` gives
+    the same object for the same outlook. `duration_s` is about how long a match takes, `players` how many a side names.
+    `unseen` says how markets end that nobody was offered.
     """
 
     sport: str
@@ -100,9 +120,11 @@ class Play(Struct, frozen=True, kw_only=True):
     before: tuple[str, ...]
     strengths: Callable[[Chance], Strengths]
     play: Callable[[Chance, Strengths], Sequence[Moment]]
-    book: Callable[[Sheet, str], Iterator[Offer]]
+    book: Callable[[Sheet, str], tuple[Offer, ...]]
     drift: float = 0.01
-    """Standard deviation of the relative change of strengths between two updates of prices."""
+    """Relative change of a side's strength between two updates of prices: a step of the model's raster."""
+    players: int = 0
+    unseen: Callable[[Sequence[Moment], tuple[str, ...]], Iterator[Ending]] = _nothing
 
 
 def added(periods: tuple[PeriodScore, ...], home: int, away: int) -> tuple[PeriodScore, ...]:

@@ -57,7 +57,7 @@ def silent(scenario: Scenario, elapsed_s: float) -> bool:
     return scenario.outages and elapsed_s % OUTAGE_EVERY_S >= OUTAGE_EVERY_S - OUTAGE_S
 
 
-class Planned(Struct, frozen=True):
+class Planned(Struct, frozen=True, gc=False):
     """A document and when it was planned to go, in ms since 1970."""
 
     data: bytes

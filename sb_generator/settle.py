@@ -47,8 +47,9 @@ class Stretch(Struct, frozen=True):
 class View:
     """A match as settlement sees it; built once a moment."""
 
-    def __init__(self, sport: str, moment: Moment, facts: Facts) -> None:
+    def __init__(self, sport: str, moment: Moment, facts: Facts, players: tuple[str, ...] = ()) -> None:
         self.sport = sport
+        self.players = players
         self.moment = moment
         self.facts = facts
         self.ended = moment.incident == "end"
@@ -190,6 +191,16 @@ def _games(view: View) -> Stretch:
     return Stretch(sum(part.home or 0 for part in periods), sum(part.away or 0 for part in periods), view.ended)
 
 
+def _player_points(
+    view: View, at: Stretch, specifiers: Mapping[str, str], _outcomes: tuple[str, ...]
+) -> Results | None:
+    player = specifiers["player"]
+    if player not in view.players or len(view.players) != len(view.moment.tally):
+        return None
+    over = above(4 * view.moment.tally[view.players.index(player)] - quarters_of(specifiers["total"]))
+    return _pair(over) if at.over or over == "won" else None
+
+
 def _total_games(view: View, at: Stretch, specifiers: Mapping[str, str], outcomes: tuple[str, ...]) -> Results | None:
     counted = at if "set" in specifiers else _games(view)
     return _RULES["total"](view, counted, specifiers, outcomes)
@@ -238,6 +249,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "odd_even": _odd,
     "correct_score": _score,
     "overtime": _overtime,
+    "player_total_points": _player_points,
 }
 _TENNIS: Final[dict[str, _Rule]] = {
     "match_winner": _result,

@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from sb_core.messages import Alive, AnyMessage, SnapshotComplete
 from sb_generator import casting
+from sb_generator.agenda import Due
 from sb_generator.casting import PROVIDER
 from sb_generator.chance import Chance
-from sb_generator.life import LIVE, PRE_MATCH, Due, Life
+from sb_generator.life import Life
 from sb_generator.playbill import PLAYS, SHARES
+from sb_generator.voice import LIVE, PRE_MATCH
 
 ALIVE_EVERY_MS: Final = 10_000
 LEAD_MS: Final = (1_500_000, 3_600_000)
@@ -28,7 +30,9 @@ SPAWN_EVERY_MS: Final = 20
 LIVE_MIN: Final = 24
 LIVE_MAX: Final = 1_000
 RATE_MIN: Final = 0.01
-RATE_MAX: Final = 20_000.0
+RATE_MAX: Final = 100_000.0
+STORM_MS: Final = 5_000
+"""In which a settlement storm ends all matches in play."""
 DEBT_MS_MAX: Final = 10_000
 """How far incidents may push the next refresh into the future."""
 UPCOMING_EVERY: Final = 8
@@ -71,6 +75,7 @@ class World:
         self._alive_ms = origin_ms
         self._openings: dict[str, float] = {}
         self._turn: list[Life] = []
+        self._coming: list[Life] = []
         self._turns = 0
         self.now_ms = origin_ms
         self.silent: frozenset[str] = frozenset()
@@ -104,17 +109,17 @@ class World:
         while True:
             agenda_ms = self._agenda[0][0] if self._agenda else now_ms + 1
             opening_ms = min(self._openings.values())
-            due_ms = min(agenda_ms, opening_ms, self._alive_ms, self._refresh_ms)
+            due_ms = min(agenda_ms, opening_ms, self._alive_ms)
+            while self._refresh_ms < due_ms and self._refresh_ms <= now_ms:
+                said += self._refresh()
             if due_ms > now_ms:
                 break
             if due_ms == self._alive_ms:
                 said += self._alives()
             elif due_ms == agenda_ms:
                 said += self._act()
-            elif due_ms == opening_ms:
-                self._open()
             else:
-                said += self._refresh()
+                self._open()
         self.now_ms = max(self.now_ms, now_ms)
         return said
 
@@ -160,9 +165,10 @@ class World:
         """Go round the events in play, and now and then to one that is to come."""
         self._turns += 1
         if self._turns % UPCOMING_EVERY == 0:
-            upcoming = [each for each in self._lives.values() if each.status in {"not_started", "delayed"}]
-            if upcoming:
-                return self._chance.one(upcoming)
+            if not self._coming:
+                self._coming = [each for each in self._lives.values() if each.status in {"not_started", "delayed"}]
+            if self._coming:
+                return self._coming.pop()
         while not self._turn:
             self._turn = [each for each in self._lives.values() if each.live]
             if not self._turn:
@@ -211,7 +217,7 @@ class World:
         self._events += 1
         event = f"{PROVIDER}:{self._run}-{self._events}"
         chance = self._chance.fork(f"event {self._events}")
-        plan = casting.plan(event, sport, kick_off, chance, self._playing, joined=joined)
+        plan = casting.plan(event, sport, kick_off, chance, self._playing, joined=joined, players=PLAYS[sport].players)
         life = Life(plan, PLAYS[sport], chance)
         self._lives[event] = life
         self._playing.update(each.id for each in plan.competitors)
@@ -234,6 +240,13 @@ class World:
                 elapsed_ms = int(self._chance.uniform() * play.duration_s * 900)
                 self._spawn(sport, self.now_ms - elapsed_ms, self.now_ms + spawned * SPAWN_EVERY_MS, joined=True)
                 spawned += 1
+
+    def storm(self, now_ms: int) -> None:
+        """End every match in play within STORM_MS, so that all their markets settle at once."""
+        for number, life in enumerate(self._lives.values()):
+            end = life.hasten(now_ms + number * STORM_MS // len(self._lives))
+            if end is not None:
+                self._push(life, end)
 
     def resume(self, now_ms: int) -> None:
         """Go on after a pause: what happened meanwhile is told late, but no prices of that time, and no alives."""

@@ -4,16 +4,17 @@ The model: a possession gives 0 to 3 points; the sum of many is normal, so leads
 from the strengths and a variance from the possessions that are left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import exp, sqrt
 from typing import Final
 
 from sb_core.messages import PeriodScore
 from sb_core.sports.catalogue import HOME_AWAY, HOME_DRAW_AWAY, ODD_EVEN, YES_NO
 from sb_generator.chance import Chance
-from sb_generator.plays.goal_markets import draw_no_bet, handicap, total
+from sb_generator.plays.goal_markets import BOOKS_MAX, draw_no_bet, half_time_full_time, handicap, total
 from sb_generator.prices import normal
-from sb_generator.scene import Incident, Moment, Offer, Play, Sheet, Strengths, added, begun
+from sb_generator.scene import Ending, Incident, Moment, Offer, Play, Sheet, Strengths, added, begun
 
 QUARTER_S: Final = 600
 REGULAR_S: Final = 4 * QUARTER_S
@@ -31,6 +32,12 @@ POINTS: Final = 1.13
 QUARTERS: Final = ("1st_quarter", "2nd_quarter", "3rd_quarter", "4th_quarter")
 ALL: Final = ("all",)
 OVERTIMES_MAX: Final = 9
+STRENGTH_STEP: Final = 0.003
+CLOCK_STEP_S: Final = 15
+"""What is left of the clock is priced in steps of this."""
+PLAYERS: Final = 5
+"""Of each side; the first scores most."""
+SCORER_SHARES: Final = (0.32, 0.24, 0.18, 0.15, 0.11)
 
 
 def strengths(chance: Chance) -> Strengths:
@@ -63,6 +70,7 @@ class _Match:
         self._now_s = 0.0
         self._played_s = 0.0
         self._done: frozenset[tuple[str, int]] = frozenset()
+        self._tally = [0] * (2 * PLAYERS)
 
     @property
     def level(self) -> bool:
@@ -102,6 +110,7 @@ class _Match:
         if points == 0:
             return
         self._score[side] += points
+        self._tally[side * PLAYERS + chance.weighted(SCORER_SHARES)] += points
         self._periods = added(self._periods, points * (1 - side), points * side)
         # the longer look at a shot from far away
         stop = ALL if points == 3 and chance.happens(0.3) else ()
@@ -137,6 +146,7 @@ class _Match:
                 stop=stop,
                 stop_s=stop_s,
                 done=self._done,
+                tally=tuple(self._tally),
             )
         )
 
@@ -163,49 +173,75 @@ class _Stretch:
         return home, draw, max(1.0 - home - draw, 0.0)
 
 
-def book(sheet: Sheet, family: str) -> Iterator[Offer]:
+def book(sheet: Sheet, family: str) -> tuple[Offer, ...]:
     """Give the offers of one family."""
+    strengths = _place(sheet.strengths.home), _place(sheet.strengths.away)
     if family == "quarter":
-        yield from _of_quarters(sheet)
-        return
-    left_s = 2 * QUARTER_S - sheet.clock_s
+        return _of_quarters(sheet, strengths)
     if family == "1st_half":
-        if left_s > 0 and "overtime" not in sheet.moment.period:
-            so_far = _sum(sheet.moment.periods, "quarter", 2)
-            yield from _drawable(_Stretch(*so_far, left_s, sheet.strengths), "_1st_half", "", 1)
-        return
+        left_s = 2 * QUARTER_S - sheet.clock_s
+        if left_s <= 0 or "overtime" in sheet.moment.period:
+            return ()
+        return _first_half(_sum(sheet.moment.periods, 2), _left(left_s), strengths)
     left_s = REGULAR_S - sheet.clock_s
-    if left_s <= 0:
-        if family == "incl_ot":
-            yield from _overtime(sheet)
-        return
-    stretch = _Stretch(sheet.moment.home, sheet.moment.away, left_s, sheet.strengths)
-    if family == "incl_ot":
-        home, draw, away = stretch.result()
-        share = 0.5 + (sheet.strengths.home - sheet.strengths.away)
-        yield Offer("money_line", "", HOME_AWAY, (home + draw * share, away + draw * (1.0 - share)))
-        yield Offer("overtime", "", YES_NO, (draw, 1.0 - draw))
-        yield from _lines(stretch, "_incl_ot", "", 2)
-    else:
-        yield from _drawable(stretch, "", "", 1)
-
-
-def _overtime(sheet: Sheet) -> Iterator[Offer]:
-    """Price the winner while overtimes are played, each of which may be followed by another."""
+    score = sheet.moment.home, sheet.moment.away
+    if family == "players":
+        return _players(sheet, _left(left_s), strengths) if left_s > 0 else ()
+    if left_s > 0:
+        return (_incl_ot if family == "incl_ot" else _regular)(score, _left(left_s), strengths)
     length_s = (sheet.moment.length_s or REGULAR_S) - sheet.clock_s
-    if length_s <= 0:
-        return
-    stretch = _Stretch(sheet.moment.home, sheet.moment.away, length_s, sheet.strengths)
+    return _overtime(score, _left(length_s), strengths) if family == "incl_ot" and length_s > 0 else ()
+
+
+def _place(strength: float) -> int:
+    return round((strength - 1.0) / STRENGTH_STEP)
+
+
+def _left(seconds: float) -> int:
+    """Return a time on its raster; what is left is never nothing."""
+    return max(1, round(seconds / CLOCK_STEP_S))
+
+
+def _stretch(score: tuple[int, int], left: int, places: tuple[int, int]) -> _Stretch:
+    expected = Strengths(1.0 + places[0] * STRENGTH_STEP, 1.0 + places[1] * STRENGTH_STEP)
+    return _Stretch(*score, float(left * CLOCK_STEP_S), expected)
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _incl_ot(score: tuple[int, int], left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    stretch = _stretch(score, left, places)
     home, draw, away = stretch.result()
-    yield Offer("money_line", "", HOME_AWAY, (home + draw / 2, away + draw / 2))
+    share = 0.5 + (places[0] - places[1]) * STRENGTH_STEP
+    return (
+        Offer("money_line", "", HOME_AWAY, (home + draw * share, away + draw * (1.0 - share))),
+        Offer("overtime", "", YES_NO, (draw, 1.0 - draw)),
+        *_lines(stretch, "_incl_ot", "", 2),
+    )
 
 
-def _sum(periods: tuple[PeriodScore, ...], kind: str, number_max: int) -> tuple[int, int]:
-    parts = [part for part in periods if part.type == kind and part.number <= number_max]
+@lru_cache(maxsize=BOOKS_MAX)
+def _regular(score: tuple[int, int], left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    return tuple(_drawable(_stretch(score, left, places), "", "", 1))
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _first_half(score: tuple[int, int], left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    return tuple(_drawable(_stretch(score, left, places), "_1st_half", "", 1))
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _overtime(score: tuple[int, int], left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    """Price the winner while overtimes are played, each of which may be followed by another."""
+    home, draw, away = _stretch(score, left, places).result()
+    return (Offer("money_line", "", HOME_AWAY, (home + draw / 2, away + draw / 2)),)
+
+
+def _sum(periods: tuple[PeriodScore, ...], number_max: int) -> tuple[int, int]:
+    parts = [part for part in periods if part.type == "quarter" and part.number <= number_max]
     return sum(part.home or 0 for part in parts), sum(part.away or 0 for part in parts)
 
 
-def _of_quarters(sheet: Sheet) -> Iterator[Offer]:
+def _of_quarters(sheet: Sheet, strengths: tuple[int, int]) -> tuple[Offer, ...]:
     for number in (1, 2, 3, 4):
         left_s = min(float(QUARTER_S), number * QUARTER_S - sheet.clock_s)
         if left_s <= 0:
@@ -214,8 +250,43 @@ def _of_quarters(sheet: Sheet) -> Iterator[Offer]:
         for part in sheet.moment.periods:
             if part.type == "quarter" and part.number == number:
                 home, away = part.home or 0, part.away or 0
-        yield from _drawable(_Stretch(home, away, left_s, sheet.strengths), "_quarter", f"quarter={number}", 1)
-        return
+        return _quarter(number, (home, away), _left(left_s), strengths)
+    return ()
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _quarter(number: int, score: tuple[int, int], left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    return tuple(_drawable(_stretch(score, left, places), "_quarter", f"quarter={number}", 1))
+
+
+def _players(sheet: Sheet, left: int, places: tuple[int, int]) -> tuple[Offer, ...]:
+    """Price the points of each side's first player."""
+    found: list[Offer] = []
+    for side, first in ((0, 0), (1, PLAYERS)):
+        if first < len(sheet.players):
+            scored = sheet.moment.tally[first] if sheet.moment.tally else 0
+            found.extend(_player(sheet.players[first], scored, left, places[side]))
+    return tuple(found)
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _player(player: str, scored: int, left: int, place: int) -> tuple[Offer, ...]:
+    """Price a player's points: a share of the possessions of one side, one in SCORER_SHARE of which he ends."""
+    possessions = left * CLOCK_STEP_S / (2 * POSSESSION_S) * SCORER_SHARES[0]
+    mean = possessions * POINTS * (1.0 + place * STRENGTH_STEP)
+    rest = normal(mean, sqrt(possessions * (VARIANCE_A_POSSESSION + POINTS * POINTS)))
+    line = max(scored, scored + round(mean))
+    return (total("player_total_points", 4 * line + 2, scored, rest, f"player={player}"),)
+
+
+def unseen(moments: Sequence[Moment], players: tuple[str, ...]) -> Iterator[Ending]:
+    """Say how markets ended that nobody was offered: half time and full time; the top scorer, whom others may equal."""
+    last = moments[-1]
+    yield half_time_full_time(_sum(last.periods, 2), _sum(last.periods, 4))
+    most = max(last.tally, default=0)
+    if most and len(players) == len(last.tally):
+        winners = frozenset(player for player, points in zip(players, last.tally, strict=True) if points == most)
+        yield Ending("sim:top_scorer", "", players, winners)
 
 
 def _drawable(stretch: _Stretch, suffix: str, line: str, lines: int) -> Iterator[Offer]:
@@ -243,10 +314,12 @@ PLAY: Final[Play] = Play(
     sport="basketball",
     margin=1.048,
     duration_s=REGULAR_S / PACE + sum(BREAKS_S) + 100,
-    families=("incl_ot", "regular", "1st_half", "quarter"),
-    before=("incl_ot", "regular", "1st_half"),
+    families=("incl_ot", "regular", "1st_half", "quarter", "players"),
+    before=("incl_ot", "regular", "1st_half", "players"),
     strengths=strengths,
     play=play,
     book=book,
-    drift=0.003,
+    drift=STRENGTH_STEP,
+    players=PLAYERS,
+    unseen=unseen,
 )

@@ -4,16 +4,16 @@ The model: each side scores at a steady rate per minute, which a red card lowers
 What remains of a half is its minutes and the stoppage time that one expects; goals still to come in it are Poisson.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import exp
-from typing import Final
+from typing import Any, Final
 
 from sb_core.messages import PeriodScore
 from sb_generator.chance import Chance
 from sb_generator.plays import goal_markets as markets
-from sb_generator.plays.goal_markets import Scope
-from sb_generator.prices import Spread, goals
-from sb_generator.scene import Moment, Offer, Play, Sheet, Strengths, added, begun
+from sb_generator.prices import STEP_SHARE, Spread, at_raster, goals, raster
+from sb_generator.scene import Ending, Moment, Offer, Play, Sheet, Strengths, added, begun
 
 HALF_S: Final = 2_700
 BREAK_S: Final = 900
@@ -34,9 +34,11 @@ def strengths(chance: Chance) -> Strengths:
     return Strengths(1.48 * exp(0.34 * chance.normal()), 1.18 * exp(0.34 * chance.normal()))
 
 
-def rates(expected: Strengths, details: dict[str, int]) -> tuple[float, float]:
+def rates(expected: Strengths, details: Mapping[str, int]) -> tuple[float, float]:
     """Return goals per second of each side, as red cards leave them."""
-    home, away = details.get("red_cards_home", 0), details.get("red_cards_away", 0)
+    home, away = details["red_cards_home"], details["red_cards_away"]
+    if not home and not away:
+        return expected.home / MATCH_S, expected.away / MATCH_S
     return (
         expected.home / MATCH_S * RED_OWN**home * RED_OTHER**away,
         expected.away / MATCH_S * RED_OWN**away * RED_OTHER**home,
@@ -163,40 +165,45 @@ def _left(regular_s: float, stoppage_s: float) -> float:
     return regular_s + stoppage_s if regular_s >= 0 else max(30.0, (stoppage_s + regular_s) * 0.7 + 20)
 
 
-def book(sheet: Sheet, family: str) -> Iterator[Offer]:
+def book(sheet: Sheet, family: str) -> tuple[Offer, ...]:
     """Give the offers of one family."""
     first_s, second_s = left_s(sheet)
-    details = {name: value for name, value in sheet.moment.details.items() if isinstance(value, int)}
-    home, away = rates(sheet.strengths, details)
+    details: Mapping[str, Any] = sheet.moment.details
     if family == "corners":
-        yield from _corners(details, first_s + second_s)
-        return
+        return _corners(details["corners_home"] + details["corners_away"], raster((first_s + second_s) / MATCH_S))
+    home, away = rates(sheet.strengths, details)
     if family == "1st_half":
-        if first_s > 0:
-            yield from markets.halves(_scope(sheet, "half", 1, home * first_s, away * first_s), "_1st_half")
-        return
+        if first_s <= 0:
+            return ()
+        return markets.book("halves", "_1st_half", _score(sheet, 1), home * first_s, away * first_s)
     if family == "2nd_half":
-        yield from markets.halves(_scope(sheet, "half", 2, home * second_s, away * second_s), "_2nd_half")
-        return
+        return markets.book("halves", "_2nd_half", _score(sheet, 2), home * second_s, away * second_s)
     whole_s = first_s + second_s
-    scope = Scope(sheet.moment.home, sheet.moment.away, home * whole_s, away * whole_s)
-    yield from markets.FAMILIES[family](scope, "")
+    return markets.book(family, "", (sheet.moment.home, sheet.moment.away), home * whole_s, away * whole_s)
 
 
-def _scope(sheet: Sheet, kind: str, number: int, home: float, away: float) -> Scope:
+def _score(sheet: Sheet, half: int) -> tuple[int, int]:
     for part in sheet.moment.periods:
-        if part.type == kind and part.number == number:
-            return Scope(part.home or 0, part.away or 0, home, away)
-    return Scope(0, 0, home, away)
+        if part.number == half:
+            return part.home or 0, part.away or 0
+    return 0, 0
 
 
-def _corners(details: dict[str, int], seconds: float) -> Iterator[Offer]:
-    now = details["corners_home"] + details["corners_away"] if details else 0
-    mean = 2 * CORNERS * seconds / MATCH_S
+@lru_cache(maxsize=4_096)
+def _corners(now: int, left: int) -> tuple[Offer, ...]:
+    mean = 2 * CORNERS * at_raster(left)
     rest = Spread(0, goals(mean))
     middle = now + round(mean)
-    for half in range(max(now, middle - 1), middle + 2):
-        yield markets.total("corners_total", 4 * half + 2, now, rest)
+    return tuple(
+        markets.total("corners_total", 4 * half + 2, now, rest) for half in range(max(now, middle - 1), middle + 2)
+    )
+
+
+def unseen(moments: Sequence[Moment], _players: tuple[str, ...]) -> Iterator[Ending]:
+    """Say how a market ended that nobody was offered."""
+    last = moments[-1]
+    first = last.periods[0]
+    yield markets.half_time_full_time((first.home or 0, first.away or 0), (last.home, last.away))
 
 
 PLAY: Final[Play] = Play(
@@ -208,5 +215,6 @@ PLAY: Final[Play] = Play(
     strengths=strengths,
     play=play,
     book=book,
-    drift=0.012,
+    drift=STEP_SHARE,
+    unseen=unseen,
 )

@@ -4,10 +4,12 @@ The rule: a market is offered while nothing of it is decided, and its lines lie 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from sb_core.sports.catalogue import (
     DOUBLE_CHANCE,
+    HALF_TIME_FULL_TIME,
     HOME_AWAY,
     HOME_DRAW_AWAY,
     HOME_NONE_AWAY,
@@ -15,9 +17,11 @@ from sb_core.sports.catalogue import (
     OVER_UNDER,
     YES_NO,
 )
-from sb_generator.prices import Spread, goals, lead, odd, quarters_text
-from sb_generator.scene import Offer
+from sb_generator.prices import Spread, at_raster, goals, lead, odd, quarters_text, raster
+from sb_generator.scene import Ending, Offer
 
+BOOKS_MAX: Final = 16_384
+"""Books that are kept, since the next event with the same outlook asks for the same."""
 _SCORES_AHEAD: Final = 3
 _EVEN: Final = 0.5
 
@@ -162,6 +166,12 @@ def scores(scope: Scope, suffix: str, line: str = "") -> Iterator[Offer]:
     yield Offer(f"correct_score{suffix}", line, tuple(outcomes), tuple(shares), whole=False)
 
 
+def half_time_full_time(half: tuple[int, int], full: tuple[int, int]) -> Ending:
+    """Say how half time and full time ended together."""
+    winner = "/".join("home" if home > away else "away" if away > home else "draw" for home, away in (half, full))
+    return Ending("half_time_full_time", "", HALF_TIME_FULL_TIME, frozenset({winner}))
+
+
 def halves(scope: Scope, suffix: str) -> Iterator[Offer]:
     """Give the markets of a half."""
     yield from results(scope, suffix)
@@ -173,9 +183,22 @@ def halves(scope: Scope, suffix: str) -> Iterator[Offer]:
 
 
 FAMILIES: Final[Mapping[str, Callable[[Scope, str], Iterator[Offer]]]] = {
+    "halves": halves,
     "result": results,
     "totals": totals,
     "handicaps": handicaps,
     "teams": teams,
     "scores": scores,
 }
+
+
+def book(family: str, suffix: str, now: tuple[int, int], home_mean: float, away_mean: float) -> tuple[Offer, ...]:
+    """Give the offers of a family: for the goals so far, and the means of those to come on the raster."""
+    return _book(FAMILIES[family], suffix, now, raster(home_mean), raster(away_mean))
+
+
+@lru_cache(maxsize=BOOKS_MAX)
+def _book(
+    family: Callable[[Scope, str], Iterator[Offer]], suffix: str, now: tuple[int, int], home_place: int, away_place: int
+) -> tuple[Offer, ...]:
+    return tuple(family(Scope(*now, at_raster(home_place), at_raster(away_place)), suffix))

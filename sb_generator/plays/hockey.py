@@ -5,7 +5,8 @@ which each side wins in the proportion of its strength; a winner there or in the
 that include overtime know no draw, and their total is one higher after one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from math import exp
 from typing import Final
 
@@ -14,7 +15,7 @@ from sb_core.sports.catalogue import HOME_AWAY, OVER_UNDER, YES_NO
 from sb_generator.chance import Chance
 from sb_generator.plays import goal_markets as markets
 from sb_generator.plays.goal_markets import Scope
-from sb_generator.prices import quarters_text
+from sb_generator.prices import STEP_SHARE, at_raster, quarters_text, raster
 from sb_generator.scene import Incident, Moment, Offer, Play, Sheet, Strengths, added, begun
 
 PERIOD_S: Final = 1_200
@@ -165,37 +166,49 @@ class _Match:
 
 
 def _regular(sheet: Sheet) -> tuple[int, int]:
-    parts = [part for part in sheet.moment.periods if part.type == "period"]
-    return sum(part.home or 0 for part in parts), sum(part.away or 0 for part in parts)
+    home = away = 0
+    for part in sheet.moment.periods:
+        if part.type == "period":
+            home += part.home or 0
+            away += part.away or 0
+    return home, away
 
 
-def book(sheet: Sheet, family: str) -> Iterator[Offer]:
+def book(sheet: Sheet, family: str) -> tuple[Offer, ...]:
     """Give the offers of one family."""
     rate_home, rate_away = sheet.strengths.home / REGULAR_S, sheet.strengths.away / REGULAR_S
     left_s = max(0.0, REGULAR_S - sheet.clock_s)
     home, away = _regular(sheet)
     if left_s <= 0:
-        if family == "incl_ot" and home == away:
-            share = rate_home / (rate_home + rate_away)
-            yield Offer("money_line_incl_ot", "", HOME_AWAY, (share, 1.0 - share))
-        return
+        return _sudden_death(raster(rate_home / rate_away)) if family == "incl_ot" and home == away else ()
     if family == "period":
-        yield from _of_periods(sheet, rate_home, rate_away)
-        return
-    scope = Scope(home, away, rate_home * left_s, rate_away * left_s)
-    if family == "incl_ot":
-        yield from _incl_ot(scope)
-    elif family == "handicaps":
-        middle = -2 * scope.margin - round(2 * (scope.home_mean - scope.away_mean))
-        for half in (middle - 1, middle, middle + 1):
-            yield markets.handicap("handicap", 2 * half, scope.margin, scope.lead)
-    elif family == "scores":
-        yield markets.next_goal(scope)
-    else:
-        yield from markets.FAMILIES[family](scope, "")
+        return _of_periods(sheet, rate_home, rate_away)
+    return _priced(family, (home, away), raster(rate_home * left_s), raster(rate_away * left_s))
 
 
-def _incl_ot(scope: Scope) -> Iterator[Offer]:
+@lru_cache(maxsize=4_096)
+def _sudden_death(proportion: int) -> tuple[Offer, ...]:
+    share = at_raster(proportion) / (1.0 + at_raster(proportion))
+    return (Offer("money_line_incl_ot", "", HOME_AWAY, (share, 1.0 - share)),)
+
+
+@lru_cache(maxsize=markets.BOOKS_MAX)
+def _priced(family: str, now: tuple[int, int], home_place: int, away_place: int) -> tuple[Offer, ...]:
+    scope = Scope(*now, at_raster(home_place), at_raster(away_place))
+    return tuple((_FAMILIES.get(family) or markets.FAMILIES[family])(scope, ""))
+
+
+def _handicaps(scope: Scope, _suffix: str) -> Iterator[Offer]:
+    middle = -2 * scope.margin - round(2 * (scope.home_mean - scope.away_mean))
+    for half in (middle - 1, middle, middle + 1):
+        yield markets.handicap("handicap", 2 * half, scope.margin, scope.lead)
+
+
+def _scores(scope: Scope, _suffix: str) -> Iterator[Offer]:
+    yield markets.next_goal(scope)
+
+
+def _incl_ot(scope: Scope, _suffix: str) -> Iterator[Offer]:
     home, draw, away = scope.result()
     share = scope.home_mean / (scope.home_mean + scope.away_mean) if scope.home_mean + scope.away_mean > 0 else 0.5
     yield Offer("money_line_incl_ot", "", HOME_AWAY, (home + draw * share, away + draw * (1.0 - share)))
@@ -221,23 +234,35 @@ def _level_at(scope: Scope, total: int) -> float:
     return scope.home_pmf[home] * scope.away_pmf[away]
 
 
-def _of_periods(sheet: Sheet, rate_home: float, rate_away: float) -> Iterator[Offer]:
+def _of_periods(sheet: Sheet, rate_home: float, rate_away: float) -> tuple[Offer, ...]:
+    """Price the period that is played; while it is still whole the one after it isn't offered."""
     for number in (1, 2, 3):
         left_s = min(float(PERIOD_S), max(0.0, number * PERIOD_S - sheet.clock_s))
-        if left_s <= 0 or (not sheet.live and number > 1):
+        if left_s <= 0:
             continue
         home = away = 0
         for part in sheet.moment.periods:
             if part.type == "period" and part.number == number:
                 home, away = part.home or 0, part.away or 0
-        scope = Scope(home, away, rate_home * left_s, rate_away * left_s)
-        line = f"period={number}"
-        yield from markets.results(scope, "_period", line)
-        yield from markets.totals(scope, "_period", line, lines=1, quarters=False)
-        if left_s < PERIOD_S or number == 1:
-            break
+        return _of_period(number, (home, away), raster(rate_home * left_s), raster(rate_away * left_s))
+    return ()
 
 
+@lru_cache(maxsize=markets.BOOKS_MAX)
+def _of_period(number: int, now: tuple[int, int], home_place: int, away_place: int) -> tuple[Offer, ...]:
+    scope = Scope(*now, at_raster(home_place), at_raster(away_place))
+    line = f"period={number}"
+    return (
+        *markets.results(scope, "_period", line),
+        *markets.totals(scope, "_period", line, lines=1, quarters=False),
+    )
+
+
+_FAMILIES: Final[Mapping[str, Callable[[Scope, str], Iterator[Offer]]]] = {
+    "incl_ot": _incl_ot,
+    "handicaps": _handicaps,
+    "scores": _scores,
+}
 PLAY: Final[Play] = Play(
     sport="hockey",
     margin=1.046,
@@ -247,5 +272,5 @@ PLAY: Final[Play] = Play(
     strengths=strengths,
     play=play,
     book=book,
-    drift=0.01,
+    drift=STEP_SHARE,
 )

@@ -1,6 +1,6 @@
 """Tennis: points on serve make games, games make sets, two sets make a match; priced by the same chain that plays it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import exp
 from typing import Final
@@ -236,18 +236,16 @@ def _from_game(stand: _Stand, games: tuple[int, int]) -> tuple[float, Games]:
     return won, current
 
 
-def book(sheet: Sheet, family: str) -> Iterator[Offer]:
+def book(sheet: Sheet, family: str) -> tuple[Offer, ...]:
     """Give the offers of one family."""
     if chain.SETS_TO_WIN in (sheet.moment.home, sheet.moment.away):
-        return
-    stand = _stand(sheet)
-    outlook = _outlook(stand)
-    if family == "match":
-        yield from _match(stand, outlook)
-    elif family == "games":
-        yield from _games(stand, outlook)
-    else:
-        yield from _set(stand, outlook)
+        return ()
+    return _priced(_stand(sheet), family)
+
+
+@lru_cache(maxsize=32_768)
+def _priced(stand: _Stand, family: str) -> tuple[Offer, ...]:
+    return tuple(_FAMILIES[family](stand, _outlook(stand)))
 
 
 def _match(stand: _Stand, outlook: _Outlook) -> Iterator[Offer]:
@@ -300,6 +298,13 @@ def _set(stand: _Stand, outlook: _Outlook) -> Iterator[Offer]:
         yield Offer("game_winner", f"game={number}|{line}", HOME_AWAY, (outlook.next_game, 1.0 - outlook.next_game))
 
 
+_FAMILIES: Final[Mapping[str, Callable[[_Stand, _Outlook], Iterator[Offer]]]] = {
+    "match": _match,
+    "games": _games,
+    "set": _set,
+}
+
+
 def _by(games: Games) -> dict[int, float]:
     counts: dict[int, float] = {}
     for score, share in games.items():
@@ -325,5 +330,5 @@ PLAY: Final[Play] = Play(
     strengths=strengths,
     play=play,
     book=book,
-    drift=0.002,
+    drift=0.0065,
 )

@@ -44,6 +44,7 @@ def test_a_day_has_everything(day):
         "settlement",
         "settlement_rollback",
         "cancel",
+        "cancel_rollback",
         "alive",
     }
     assert set(Counter(each.sport for each in finished(day))) == set(PLAYS)

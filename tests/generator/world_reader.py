@@ -5,7 +5,7 @@ from collections import defaultdict
 import msgspec
 
 from sb_core import messages, odds, sports
-from sb_core.messages import BetStop, Cancel, Fixture, Odds, ScoreChange, Settlement, SettlementRollback
+from sb_core.messages import BetStop, Cancel, CancelRollback, Fixture, Odds, ScoreChange, Settlement, SettlementRollback
 
 
 class Event:
@@ -19,6 +19,10 @@ class Event:
         self.sport = ""
         self.stopped = {}
         self.log = []
+        self.unseen = set()
+        self.voided = {}
+        self.names = []
+        self.starts = []
 
     def open_markets(self):
         return {key for key, status in self.markets.items() if status == "active" and key not in self.ended}
@@ -33,6 +37,8 @@ class Reader:
         self.books = defaultdict(list)
         self.last_ts = 0
         self.alive = defaultdict(list)
+        self.half = 0
+        self.dead_heats = 0
 
     def take(self, raw):
         message = messages.decode(raw)
@@ -54,6 +60,10 @@ class Reader:
     def _fixture(self, message: Fixture, event):
         if message.status is not msgspec.UNSET and message.status not in event.statuses[-1:]:
             event.statuses.append(message.status)
+        if isinstance(message, Fixture):
+            event.starts.append(message.start)
+            if message.name is not msgspec.UNSET:
+                event.names.append(message.name)
 
     def _score(self, message: ScoreChange, event):
         self._fixture(message, event)
@@ -101,7 +111,13 @@ class Reader:
         for market in message.markets:
             key = market.market, market.line
             results = {each.id: each.result for each in market.outcomes}
-            assert key in event.markets, key
+            if key not in event.markets:
+                # first seen at its settlement
+                assert (message.certainty, event.statuses[-1]) == ("confirmed", "ended"), key
+                event.markets[key] = "inactive"
+                event.unseen.add(key)
+            self.half += sum(result in {"half_won", "half_lost"} for result in results.values())
+            self.dead_heats += any(each.dead_heat for each in market.outcomes)
             before = event.ended.get(key)
             assert before is None or before[1] == results, (message.event, key, before, results)
             event.ended[key] = message.certainty, results
@@ -115,8 +131,21 @@ class Reader:
     def _cancel(self, message: Cancel, event):
         for market in message.markets:
             key = market.market, market.line
+            if message.to is not None:
+                assert message.from_ < message.to <= message.ts
+                event.voided[key] = message.from_, message.to
+                continue
             assert key not in event.ended, key
             event.ended[key] = "cancelled", {}
+
+    def _cancel_rollback(self, message: CancelRollback, event):
+        for market in message.markets:
+            key = market.market, market.line
+            if message.to is not None:
+                assert event.voided.pop(key) == (message.from_, message.to)
+                continue
+            assert event.ended.pop(key) == ("cancelled", {})
+            event.markets[key] = "suspended"
 
 
 def lines(world, until_ms, step_ms):
