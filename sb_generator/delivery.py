@@ -23,11 +23,15 @@ _REFUSAL_CODES: Final = frozenset({"malformed", "too_deep", "doctype", "too_larg
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What ingest answered. `refused` counts by code; `code` and `detail` are of a problem; `status` 0: no answer."""
+    """What ingest answered. `refused` counts by code; `code` and `detail` are of a problem; `status` 0: no answer.
+
+    `refused_at` says by document of which something was refused whether that was all of it.
+    """
 
     status: int
     accepted: int = 0
     refused: Mapping[str, int] = {}
+    refused_at: Mapping[int, bool] = {}
     code: str = ""
     detail: str = ""
     retry_after_s: float | None = None

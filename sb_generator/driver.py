@@ -1,7 +1,9 @@
-"""Plays the world against the clock: steps it, applies scenario and faults, and sends what it says.
+"""Plays the world against the clock: steps it, applies scenario and faults, and sends what it says when that is planned.
 
 The rule: what waits is bounded; when it is full the world stands still, and what it would have said is told late or, as
 far as it is prices only, not at all. What could not be delivered is followed by a recovery.
+
+The world is stepped AHEAD_MS into the future, so that what it says waits for its time and not the other way round.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,25 +16,27 @@ from sb_core.errors import DependencyError
 from sb_core.messages import AnyMessage, EventStatus, Fixture
 from sb_core.ports import Clock
 from sb_core.telemetry import Telemetry
-from sb_generator import encode
 from sb_generator.casting import PROVIDER
 from sb_generator.chance import Chance
 from sb_generator.control import Command, Controls, Patch, commanded, patched
 from sb_generator.delivery import Answer, Send, deliver
-from sb_generator.faults import Faults, PlainDamage
-from sb_generator.schedule import SCENARIOS, Planned, Queue, silent
+from sb_generator.explained import Explained
+from sb_generator.faults import Faults
+from sb_generator.schedule import SCENARIOS, Queue, silent, storms
+from sb_generator.speech import Speaker, Spoken
+from sb_generator.speech.languages import LANGUAGES
+from sb_generator.struck import SpokenHandle
 from sb_generator.voice import LIVE
 from sb_generator.world import World, phases
 
-TICK_S: Final = 0.1
+TICK_S: Final = 0.02
+AHEAD_MS: Final = 100
 STALL_MS_MAX: Final = 2_000
 """A world that stood still for longer goes on without the prices of that time."""
 SILENT_MS: Final = 15_000
 """After a pause that its receivers may have taken for an outage, everything is said again."""
-FEED: Final = "canonical"
-"""The provider that the simulator's format is posted as; its events' provider is PROVIDER."""
 RECOVERY_DELAY_MS: Final = 2_000
-_DAMAGE: Final = PlainDamage()
+IDLE_S: Final = 3_600.0
 
 
 class Driver:
@@ -47,7 +51,7 @@ class Driver:
         self._emptied = anyio.Event()
         self._begun = anyio.Event()
         self._world: World | None = None
-        self._faults: Faults[bytes] = Faults(controls.faults, Chance("faults"))
+        self._speaker: Speaker = LANGUAGES[controls.language]()
         self._begun_ms = 0
         self._stood_ms = 0
         self._from_ms = 0
@@ -57,15 +61,20 @@ class Driver:
         self._sending = False
         self._lost = False
         self._trouble: str | None = None
-        self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed", "discarded"), 0)
+        self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed"), 0)
         self._refused: dict[str, int] = {}
+        self._faults, self._explained = self._faulty()
         self._made = telemetry.counter("messages_made_total", "Messages that the world said.")
         self._sent = telemetry.counter("messages_sent_total", "Messages sent, by what became of them.", ("outcome",))
-        self._late = telemetry.histogram("lateness_seconds", "From a message's planned time to its answer.")
+        self._late = telemetry.histogram("lateness_seconds", "From a message's planned time to its sending.")
         self._waiting = telemetry.gauge("waiting_messages", "Messages that wait for the network.")
 
     def __repr__(self) -> str:
         return f"<Driver {self.controls.state} {self._world!r} {self._queue!r}>"
+
+    def _faulty(self) -> tuple[Faults[Spoken], Explained]:
+        handle = SpokenHandle(self._speaker.provider)
+        return Faults(self.controls.faults, Chance(f"faults {self.controls.seed}"), handle), Explained()
 
     @property
     def run(self) -> str | None:
@@ -80,14 +89,19 @@ class Driver:
             "rate": controls.rate,
             "seed": controls.seed,
             "scenario": controls.scenario,
+            "language": controls.language,
             "faults": structs.asdict(controls.faults),
             "scenarios": {name: each.text for name, each in SCENARIOS.items()},
+            "languages": list(LANGUAGES),
             "run": self.run,
             "since": self._begun_ms or None,
             "events": phases(world.census()) if world is not None else None,
             **self._counts,
             "refused": dict(sorted(self._refused.items())),
             "struck": dict(self._faults.struck),
+            "offered": self._faults.offered,
+            "held": self._faults.held,
+            "account": self._explained.told(self._faults.struck),
             "waiting": len(self._queue),
             "late_ms": self._queue.late_ms,
             "late_ms_max": self._queue.late_ms_max,
@@ -104,13 +118,15 @@ class Driver:
             self._world = None
 
     def patch(self, patch: Patch) -> None:
-        """Change what is wanted; another seed makes another world. Raises ValueError."""
+        """Change what is wanted; another seed or language makes another world. Raises ValueError."""
         before, self.controls = self.controls, patched(self.controls, patch)
-        if self.controls.seed != before.seed:
+        if (self.controls.seed, self.controls.language) != (before.seed, before.language):
             self._world = None
-        if self.controls.faults != before.faults:
+        if (self.controls.faults, self.controls.language) != (before.faults, before.language):
             self._put(self._faults.flush())
-            self._faults = Faults(self.controls.faults, Chance(f"faults {self.controls.seed}"))
+            if self.controls.language != before.language:
+                self._speaker = LANGUAGES[self.controls.language]()
+            self._faults, self._explained = self._faulty()
 
     def halt(self) -> None:
         """Say nothing new from now on."""
@@ -135,13 +151,21 @@ class Driver:
             await self._begun.wait()
         return self.run
 
+    def recover(self, request: str) -> bool:
+        """Say everything that stands, as an answer to who asked for it; False where there is no world to speak of."""
+        if self._world is None or self.controls.state != "running":
+            return False
+        if self._recovery is None:
+            self._recovery = self._clock.now_ms(), request
+        return True
+
     # the world
 
     async def play(self) -> None:
         """Step the world, for ever."""
         while True:
             if self.controls.state == "running":
-                self.tick(self._clock.now_ms())
+                self.tick(self._clock.now_ms() + AHEAD_MS)
             await anyio.sleep(TICK_S)
 
     def tick(self, now_ms: int) -> None:
@@ -151,7 +175,7 @@ class Driver:
         world = self._world
         if world is None:
             world = self._begin(now_ms)
-        elapsed_s = (now_ms - self._begun_ms) / 1000
+        before_s, elapsed_s = (self._stood_ms - self._begun_ms) / 1000, (now_ms - self._begun_ms) / 1000
         scenario = SCENARIOS[self.controls.scenario]
         rate = self.controls.rate * scenario.factor(elapsed_s)
         if abs(rate - world.rate) > 0.01 * rate:
@@ -160,6 +184,8 @@ class Driver:
         if stood_ms > STALL_MS_MAX:
             world.resume(now_ms)
             self._from_ms = now_ms
+        if storms(scenario, before_s, elapsed_s):
+            world.storm(now_ms)
         said = world.step(now_ms)
         quiet = frozenset({LIVE}) if silent(scenario, elapsed_s) else frozenset[str]()
         back = world.silent - quiet
@@ -169,13 +195,17 @@ class Driver:
             self._interrupted(world, now_ms)
         if self._recovery is not None and now_ms >= self._recovery[0]:
             self.say(world.recover(now_ms, self._recovery[1]))
+            self._tell(self._speaker.again(now_ms))
             self._recovery = None
+        self._tell(self._speaker.pause(now_ms))
+        self._put(self._faults.passed(now_ms))
         self._stood_ms = now_ms
 
     def _begin(self, now_ms: int) -> World:
         self._begun_ms = self._stood_ms = self._from_ms = now_ms
         self._recovery = None
         world = self._world = World(self.controls.seed, now_ms, self.controls.rate)
+        self._tell(self._speaker.begin(now_ms))
         self._begun.set()
         self._telemetry.info("world", seed=world.seed, run=world.run)
         return world
@@ -199,23 +229,18 @@ class Driver:
         )
 
     def say(self, messages: Iterable[AnyMessage]) -> None:
-        """Queue messages, with faults."""
-        planned = encode.planned(messages, self._from_ms)
-        self._counts["made"] += len(planned)
-        self._made.inc(len(planned))
-        if not self.controls.faults:
-            self._queue.put(planned)
-            self._woken()
-            return
-        for each in planned:
-            self._put(self._faults.apply((each.data,), _DAMAGE), each.ms)
+        """Queue messages in the language that is spoken, with faults."""
+        said = list(messages)
+        self._counts["made"] += len(said)
+        self._made.inc(len(said))
+        self._tell(self._speaker.say(said))
 
-    def _put(self, documents: Iterable[bytes], ms: int | None = None) -> None:
-        planned_ms = self._clock.now_ms() if ms is None else ms
-        self._queue.put([Planned(each, planned_ms) for each in documents])
-        self._woken()
+    def _tell(self, spoken: list[Spoken]) -> None:
+        self._put(self._faults.apply(spoken) if self.controls.faults else spoken)
 
-    def _woken(self) -> None:
+    def _put(self, spoken: list[Spoken]) -> None:
+        from_ms = self._from_ms
+        self._queue.put([each if each.ms >= from_ms else structs.replace(each, ms=from_ms) for each in spoken])
         self._waiting.set(len(self._queue))
         if len(self._queue):
             self._wake.set()
@@ -223,7 +248,7 @@ class Driver:
     # the network
 
     async def send(self, send: Send) -> None:
-        """Send what waits, in order, one request at a time, for ever."""
+        """Send what waits, in order, when it is planned, one request at a time, for ever."""
 
         async def noted(provider: str, body: bytes, content_type: str, query: Mapping[str, str], /) -> Answer:
             answer = await send(provider, body, content_type, query)
@@ -231,10 +256,8 @@ class Driver:
             return answer
 
         while True:
-            if not len(self._queue):
-                self._wake = anyio.Event()
-                await self._wake.wait()
-            batch = self._queue.take()
+            await self._until_due()
+            batch = self._queue.take(self._clock.now_ms(), apart=self._speaker.apart)
             self._sending = True
             try:
                 await self._deliver(noted, batch)
@@ -243,25 +266,42 @@ class Driver:
             if not len(self._queue):
                 self._emptied.set()
 
-    async def _deliver(self, send: Send, batch: list[Planned]) -> None:
+    async def _until_due(self) -> None:
+        """Wait for something that is to go now."""
+        while True:
+            next_ms = self._queue.next_ms
+            wait_s = IDLE_S if next_ms is None else (next_ms - self._clock.now_ms()) / 1000
+            if wait_s <= 0:
+                return
+            if next_ms is not None:
+                await anyio.sleep(wait_s)
+                return
+            self._wake = anyio.Event()
+            with anyio.move_on_after(wait_s):
+                await self._wake.wait()
+
+    async def _deliver(self, send: Send, batch: list[Spoken]) -> None:
         if not batch:
             return
-        delivered = await deliver(send, FEED, encode.joined(batch), encode.CONTENT_TYPE, {})
-        now_ms = self._clock.now_ms()
+        speaker = self._speaker
+        query = {"session": f"{PROVIDER}-{self.run}"} if speaker.session else {}
+        self._late.observe(max(0, self._clock.now_ms() - batch[0].ms) / 1000)
+        delivered = await deliver(send, speaker.provider, speaker.body(batch), speaker.content_type, query)
         self._counts["sent"] += len(batch)
         self._counts["retried"] += delivered.retried
-        self._queue.sent(batch, now_ms)
-        self._late.observe(self._queue.late_ms / 1000)
+        self._queue.sent(batch, self._clock.now_ms())
         self._waiting.set(len(self._queue))
-        self._judge(delivered.answer, len(batch))
+        self._judge(delivered.answer, batch)
 
-    def _judge(self, answer: Answer, count: int) -> None:
-        if not answer.is_judged:
-            self._counts["failed"] += count
-            self._sent.labels("failed").inc(count)
+    def _judge(self, answer: Answer, batch: list[Spoken]) -> None:
+        failed = not answer.is_judged
+        self._explained.judged((each.marks for each in batch), answer.refused_at, failed=failed)
+        if failed:
+            self._counts["failed"] += len(batch)
+            self._sent.labels("failed").inc(len(batch))
             # whoever listens has a picture with holes now
             self._lost = True
-            self._telemetry.warn("not_delivered", messages=count, status=answer.status, detail=answer.detail)
+            self._telemetry.warn("not_delivered", messages=len(batch), status=answer.status, detail=answer.detail)
             return
         refused = sum(answer.refused.values())
         self._counts["accepted"] += answer.accepted

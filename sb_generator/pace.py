@@ -35,6 +35,8 @@ class Batch(Struct, frozen=True):
     form: Form
     documents: tuple[bytes, ...]
     due_ms: float | None
+    marks: tuple[tuple[str, ...], ...] = ()
+    """The faults in each document."""
 
     @property
     def content_type(self) -> str:
@@ -52,9 +54,10 @@ class Batch(Struct, frozen=True):
         """Cut in two, for a request that was too large."""
         middle = len(self.documents) // 2
         first, second = self.documents[:middle], self.documents[middle:]
+        marks = self.marks[:middle], self.marks[middle:]
         return (
-            Batch(self.provider, self.key, self.form, first, self.due_ms),
-            Batch(self.provider, self.key, self.form, second, self.due_ms),
+            Batch(self.provider, self.key, self.form, first, self.due_ms, marks[0]),
+            Batch(self.provider, self.key, self.form, second, self.due_ms, marks[1]),
         )
 
 
@@ -97,6 +100,7 @@ def batches(
     doesn't say it.
     """
     held: list[bytes] = []
+    marks: list[tuple[str, ...]] = []
     size = 0
     kind: tuple[str, str | None, Form] | None = None
     begun_ms: float | None = None
@@ -109,14 +113,15 @@ def batches(
         full = len(held) >= DOCUMENTS_MAX or size + len(document.data) > BYTES_MAX or document.form in _ALONE
         late = due_ms is not None and begun_ms is not None and due_ms > begun_ms + TOGETHER_MS
         if held and kind is not None and (now != kind or full or late):
-            yield Batch(*kind, tuple(held), begun_ms)
-            held, size = [], 0
+            yield Batch(*kind, tuple(held), begun_ms, tuple(marks))
+            held, marks, size = [], [], 0
         if not held:
             kind, begun_ms = now, due_ms
         held.append(document.data)
+        marks.append(document.marks)
         size += len(document.data) + 1
     if held and kind is not None:
-        yield Batch(*kind, tuple(held), begun_ms)
+        yield Batch(*kind, tuple(held), begun_ms, tuple(marks))
 
 
 def _provider(document: Document, named: str | None, before: str | None) -> str | None:

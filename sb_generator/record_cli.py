@@ -1,6 +1,7 @@
 """`sb record --from URL FILE`: writes what an ingest service receives, original bytes and arrival times, as capture lines."""
 
 import argparse
+import bz2
 import gzip
 import io
 import signal
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import httpx
@@ -33,7 +34,9 @@ class Recorded(Struct):
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="sb record", description="Captures what an ingest service receives.")
-    made.add_argument("file", metavar="FILE", help="where to; .gz is compressed; an existing file is not overwritten")
+    made.add_argument(
+        "file", metavar="FILE", help="where to; .gz, .bz2 and .zst are compressed; an existing file is not overwritten"
+    )
     made.add_argument("--from", dest="url", metavar="URL", help="base URL of ingest (default: SB_INGEST_URL)")
     made.add_argument("--provider", help="only this provider's")
     made.add_argument("--duration", type=float, metavar="SECONDS", help="end after this time")
@@ -61,16 +64,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             raw = stack.enter_context(path.open("xb"))
         except OSError as error:
             made.error(f"{path}: {error.strerror}")
-        # compressed only by name, so that the file is what it says
-        file: io.BufferedIOBase = raw
-        if path.suffix == ".gz":
-            file = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="wb"))
+        file = stack.enter_context(_compressed(path, raw))
         anyio.run(_until_told, arguments, settings.api_key, file, recorded, backend="trio")
     if recorded.problem is not None:
         sys.stderr.write(f"sb record: {recorded.problem}\n")
     result = msgspec.json.encode(recorded).decode()
     sys.stdout.write(f"{result if arguments.json else f'{recorded.lines} lines, {recorded.bytes} bytes'}\n")
     return EXIT_OK if recorded.problem is None else EXIT_FAILED
+
+
+def _compressed(path: Path, raw: io.BufferedWriter) -> io.BufferedIOBase:
+    """Compress by name, so that the file is what it says."""
+    if path.suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw, mode="wb")
+    if path.suffix == ".bz2":
+        return bz2.BZ2File(raw, "wb")
+    if path.suffix == ".zst":
+        import zstandard  # noqa: PLC0415  a driver that only such files need
+
+        return cast("io.BufferedIOBase", zstandard.ZstdCompressor().stream_writer(raw, closefd=False))
+    return raw
 
 
 async def _until_told(arguments: argparse.Namespace, api_key: str, file: io.BufferedIOBase, recorded: Recorded) -> None:

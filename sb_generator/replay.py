@@ -1,9 +1,12 @@
 """Replaying recorded files into ingest: in order, file after file, each in a session of its own.
 
-The rule: the bytes of a document are never touched; a request that was not judged is sent again as it is; whatever
-could not be delivered is in the report, never silent.
+The rule: the bytes of a document are never touched, but by faults and, with `loop` or `scale`, for ids and times of its
+own; a request that was not judged is sent again as it is; whatever could not be delivered is in the report, never silent.
+
+A loop's rounds have times that begin now, and events of their own (see copies.py); a file's session begins anew with each.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -11,22 +14,28 @@ from typing import Final
 import anyio
 import msgspec
 from anyio import to_thread
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from sb_core.ports import Clock
 from sb_generator import sources
 from sb_generator.chance import Chance
+from sb_generator.copies import Times, copies
 from sb_generator.delivery import Answer, Send, deliver
-from sb_generator.faults import Damage, Faults, Rates
+from sb_generator.explained import Explained
+from sb_generator.faults import Faults, Rates
 from sb_generator.pace import Batch, UnrecognisedError, batches, timed, within
-from sb_generator.split import Document, Form, SourceError
+from sb_generator.split import Document, SourceError
+from sb_generator.struck import DocumentHandle
 
 PROBLEMS_MAX: Final = 100
 """Texts kept in a report; the counts go on."""
 
 
 class ReplayOptions(Struct, frozen=True, kw_only=True):
-    """What to replay. `speed` None is as fast as ingest takes it; `start` and `end` bound documents' own times in ms."""
+    """What to replay. `speed` None is as fast as ingest takes it; `start` and `end` bound documents' own times in ms.
+
+    `loop`: again and again, for ever or `rounds` times; `scale`: so many copies of every event at once.
+    """
 
     files: tuple[str, ...]
     provider: str | None = None
@@ -36,12 +45,23 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
     start: int | None = None
     end: int | None = None
     loop: bool = False
+    rounds: int | None = None
+    scale: int = 1
     faults: Rates = Rates()
     seed: int = 1
 
+    @property
+    def copied(self) -> bool:
+        """Whether documents get ids and times of their own."""
+        return self.loop or self.scale > 1
+
 
 class ReplayReport(Struct, frozen=True, kw_only=True):
-    """What came of it. `refused` counts by code; `failed` are documents that nobody judged; `problems` say why."""
+    """What came of it. `refused` counts by code; `failed` are documents that nobody judged; `problems` say why.
+
+    `faults` is the account by kind of fault (explained.py); {} without faults. `read_bytes` of the `total_bytes` that the
+    files have (of this round, compressed as they are) were read.
+    """
 
     files: int = 0
     documents: int = 0
@@ -51,7 +71,11 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     retried: int = 0
     failed: int = 0
     bytes: int = 0
+    read_bytes: int = 0
+    total_bytes: int = 0
+    rounds: int = 0
     seconds: float = 0.0
+    faults: dict[str, dict[str, int]] = {}
     problems: tuple[str, ...] = ()
 
 
@@ -62,9 +86,10 @@ async def replay(
     run = _Run(options, send, clock, progress)
     names = sources.session_names(options.files)
     while True:
+        run.begin_round()
         for file, session in zip(options.files, names, strict=True):
             await run.file(file, session)
-        if not options.loop:
+        if not options.loop or run.rounds == options.rounds:
             return run.report()
         # a file that is empty or unreadable must not turn the loop into a busy one
         await anyio.sleep(0.1)
@@ -82,12 +107,32 @@ class _Run:
         self._counts = dict.fromkeys(("files", "documents", "requests", "accepted", "retried", "failed", "bytes"), 0)
         self._refused: dict[str, int] = {}
         self._problems: list[str] = []
+        self.rounds = 0
+        self._read = sources.Read()
+        self._total_bytes = sum(sources.size(Path(file)) for file in options.files)
+        self._begins: set[str] = set()
+        """Sessions that begin anew with their next request."""
+        self._last: dict[str, int] = {}
+        """Of each file the newest time in it, once it was played."""
+        self._faults: list[Faults[Document]] = []
+        self._struck: Counter[str] = Counter()
+        self._explained = Explained()
+
+    def begin_round(self) -> None:
+        """Begin a round: its events have ids of their own."""
+        self.rounds += 1
+        self._read = sources.Read()
+        self._begins = set(sources.session_names(self._options.files)) if self._options.loop else set()
 
     def report(self) -> ReplayReport:
         """Return what came of it so far."""
         return ReplayReport(
             **self._counts,
             refused=dict(sorted(self._refused.items())),
+            rounds=self.rounds,
+            read_bytes=self._read.count,
+            total_bytes=self._total_bytes,
+            faults=self._explained.told(self._strikes()) if self._options.faults else {},
             seconds=round(self._clock.monotonic_s() - self._begun_s, 3),
             problems=tuple(self._problems),
         )
@@ -95,7 +140,10 @@ class _Run:
     async def file(self, file: str, session: str) -> None:
         """Send one file."""
         self._counts["files"] += 1
-        planned = self._planned(file)
+        options = self._options
+        last = self._last.get(file) if options.loop else None
+        times = Times(self._clock.now_ms(), options.speed if options.loop else None, last)
+        planned = self._planned(file, times)
         begun_s = self._clock.monotonic_s()
         while True:
             try:
@@ -105,6 +153,7 @@ class _Run:
                 self._problem(f"{file}: {error}")
                 return
             if batch is None:
+                self._last[file] = times.last
                 return
             if batch.due_ms is not None:
                 await anyio.sleep(max(0.0, begun_s + batch.due_ms / 1000 - self._clock.monotonic_s()))
@@ -112,11 +161,21 @@ class _Run:
             if self._progress is not None:
                 self._progress(self.report())
 
-    def _planned(self, file: str) -> Iterator[Batch]:
+    def _strikes(self) -> Counter[str]:
+        """Add up the faults of all files."""
+        return self._struck + Counter(self._faults[-1].struck if self._faults else {})
+
+    def _planned(self, file: str, times: Times) -> Iterator[Batch]:
         options = self._options
-        documents = within(sources.documents(Path(file)), options.start, options.end)
+        documents = within(sources.documents(Path(file), self._read), options.start, options.end)
+        if options.copied:
+            numbers = range((self.rounds - 1) * options.scale, self.rounds * options.scale)
+            documents = copies(documents, times, numbers, options.provider)
         if options.faults:
-            documents = faulty(documents, Faults(options.faults, Chance(f"replay {options.seed} {Path(file).name}")))
+            self._struck = self._strikes()
+            chance = Chance(f"replay {options.seed} {self.rounds} {Path(file).name}")
+            self._faults = [Faults(options.faults, chance, DocumentHandle(options.provider))]
+            documents = faulty(documents, self._faults[0])
         return batches(timed(documents, options.speed), options.provider, options.key)
 
     async def _deliver(self, file: str, batch: Batch, session: str) -> None:
@@ -127,8 +186,13 @@ class _Run:
             query["sport"] = self._options.sport
         if batch.key is not None:
             query["key"] = batch.key
+        if session in self._begins:
+            # the session of the round before had other markets
+            query["begin"] = "1"
         delivered = await deliver(self._send, batch.provider, body, batch.content_type, query)
         answer = delivered.answer
+        if answer.is_judged:
+            self._begins.discard(session)
         self._counts["requests"] += 1
         self._counts["retried"] += delivered.retried
         if answer.status == 413 and len(batch.documents) > 1:
@@ -141,6 +205,7 @@ class _Run:
 
     def _judge(self, file: str, batch: Batch, answer: Answer) -> None:
         self._counts["accepted"] += answer.accepted
+        self._explained.judged(batch.marks, answer.refused_at, failed=not answer.is_judged)
         if not answer.is_judged:
             self._counts["failed"] += len(batch.documents)
             self._problem(f"{file}: {len(batch.documents)} documents: {answer.status} {answer.code}: {answer.detail}")
@@ -154,21 +219,10 @@ class _Run:
             self._problems.append(text)
 
 
-class _Damage(Damage[Document]):
-    def bytes_of(self, thing: Document) -> bytes:
-        return thing.data
-
-    def with_bytes(self, thing: Document, data: bytes) -> Document:
-        # what is broken must not take others of its request along
-        form: Form = "line" if thing.form == "line" else "alone_xml" if "xml" in thing.form else "alone_json"
-        return structs.replace(thing, data=data, form=form)
-
-
 def faulty(documents: Iterable[Document], faults: Faults[Document]) -> Iterator[Document]:
     """Put faults into a file's documents."""
-    damage = _Damage()
     for document in documents:
-        yield from faults.apply((document,), damage)
+        yield from faults.apply((document,))
     yield from faults.flush()
 
 

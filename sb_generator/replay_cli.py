@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import anyio
 
@@ -11,8 +12,11 @@ from sb_core.runtime import EXIT_FAILED, EXIT_OK, EXIT_USAGE, SystemClock
 from sb_core.settings import SettingsError, load
 from sb_generator import recognise
 from sb_generator.faults import Rates, parse
+from sb_generator.progress import ProgressBar
 from sb_generator.replay import ReplayOptions, ReplayReport, encode, replay
 from sb_generator.sender import HttpSender
+
+COUNT_MAX: Final = 1_000_000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,8 +35,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--speed", type=_speed, default=None, metavar="N|max", help="times the recorded speed (max)")
     made.add_argument("--from", dest="start", type=_time, metavar="TIME", help="first time: ms or RFC 3339")
     made.add_argument("--until", dest="end", type=_time, metavar="TIME", help="end before this time: ms or RFC 3339")
-    made.add_argument("--loop", action="store_true", help="again and again, until interrupted")
-    made.add_argument("--faults", type=_faults, default=Rates(), help="drop=0.01,duplicate=0.02,reorder=…,corrupt=…")
+    made.add_argument("--loop", action="store_true", help="again and again, each round with ids and times of its own")
+    made.add_argument("--rounds", type=_count, metavar="N", help="end a loop after so many rounds")
+    made.add_argument("--scale", type=_count, default=1, metavar="N", help="so many copies of every event at once (1)")
+    made.add_argument(
+        "--faults", type=_faults, default=Rates(), help=f"name=probability,…: {', '.join(Rates.__struct_fields__)}"
+    )
     made.add_argument("--seed", type=int, default=1, help="of the faults (1)")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
     made.epilog = "A key that ingest asks for is read from SB_API_KEY or SB_API_KEY_FILE."
@@ -62,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         speed=arguments.speed,
         start=arguments.start,
         end=arguments.end,
-        loop=arguments.loop,
+        loop=arguments.loop or arguments.rounds is not None,
+        rounds=arguments.rounds,
+        scale=arguments.scale,
         faults=arguments.faults,
         seed=arguments.seed,
     )
@@ -74,8 +84,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _replay(options: ReplayOptions, url: str, api_key: str) -> ReplayReport:
+    clock = SystemClock()
+    bar = ProgressBar(clock) if sys.stderr.isatty() else None
     async with HttpSender(url, api_key) as sender:
-        return await replay(options, sender.post, SystemClock())
+        try:
+            return await replay(options, sender.post, clock, bar.show if bar is not None else None)
+        finally:
+            if bar is not None:
+                bar.end()
 
 
 def words(report: ReplayReport) -> str:
@@ -85,7 +101,12 @@ def words(report: ReplayReport) -> str:
         f"{report.files} files, {report.documents} documents in {report.requests} requests, {report.bytes} bytes, "
         f"{report.seconds} s: {report.accepted} messages accepted, refused {refused}, "
         f"{report.retried} times sent again, {report.failed} documents not delivered"
+        + "".join(f"; {name}: {_fields(counts)}" for name, counts in report.faults.items())
     )
+
+
+def _fields(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
 
 
 def _speed(text: str) -> float | None:
@@ -98,6 +119,12 @@ def _speed(text: str) -> float | None:
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError("takes 'max' or a positive number")
     return speed
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:7]) <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"takes a number from 1 to {COUNT_MAX}")
+    return int(text)
 
 
 def _faults(text: str) -> Rates:

@@ -21,6 +21,8 @@ _CODES_MAX: Final = 50
 
 class _Refused(Struct):
     code: str = "unknown"
+    index: int = 0
+    market: str | None = None
 
 
 class _Body(Struct):
@@ -77,13 +79,16 @@ def read_answer(status: int, content: bytes, retry_after: str | None) -> Answer:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         body = _Body(code="no_json", detail=content[:200].decode("utf-8", "replace"))
     refused: dict[str, int] = {}
+    at: dict[int, bool] = {}
     for each in body.refused:
+        at[each.index] = at.get(each.index, False) or each.market is None
         code = each.code if each.code in refused or len(refused) < _CODES_MAX else "other"
         refused[code] = refused.get(code, 0) + 1
     return Answer(
         status=status,
         accepted=body.accepted,
         refused=refused,
+        refused_at=at,
         code=body.code,
         detail=body.detail,
         retry_after_s=float(retry_after) if retry_after and retry_after.isdecimal() else None,

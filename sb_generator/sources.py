@@ -5,6 +5,7 @@ The rule: a compressed file that ends too early gives all that can be had of it,
 
 import bz2
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,15 +28,56 @@ class _Stream(Protocol):
     def close(self) -> None: ...
 
 
-def documents(path: Path) -> Iterator[Document]:
-    """Yield a file's documents in order. Raises SourceError when it can't be read (to its end), after what could."""
-    return split.documents(chunks(path))
+class Read:
+    """How many bytes of files were read, compressed as they are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __repr__(self) -> str:
+        return f"<Read {self.count}>"
 
 
-def chunks(path: Path) -> Iterator[bytes]:
+class _Counted(io.RawIOBase):
+    """A file that counts what is read of it."""
+
+    def __init__(self, path: Path, read: Read) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._file.readinto(buffer) or 0
+        self._read.count += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def size(path: Path) -> int:
+    """Return a file's size; 0 where it can't be had."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def documents(path: Path, read: Read | None = None) -> Iterator[Document]:
+    """Yield a file's documents in order. Raises SourceError when it can't be read (to its end), after what could.
+
+    `read` counts its bytes.
+    """
+    return split.documents(chunks(path, read))
+
+
+def chunks(path: Path, read: Read | None = None) -> Iterator[bytes]:
     """Yield a file's bytes, decompressed. Raises SourceError."""
     try:
-        stream = _opened(path)
+        stream = _opened(path, read or Read())
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
     try:
@@ -51,19 +93,35 @@ def chunks(path: Path) -> Iterator[bytes]:
         stream.close()
 
 
-def _opened(path: Path) -> _Stream:
+def _opened(path: Path, read: Read) -> _Stream:
     with path.open("rb") as file:
         magic = file.read(4)
+    raw = cast("_Stream", io.BufferedReader(_Counted(path, read)))
     for mark, opener in _MAGIC.items():
         if magic.startswith(mark):
-            return opener(path)
-    return cast("_Stream", path.open("rb"))
+            return _Closing(opener(raw), raw)
+    return raw
 
 
-def _zstandard(path: Path) -> _Stream:
+class _Closing:
+    """A decompressed stream that closes the file beneath it too."""
+
+    def __init__(self, stream: _Stream, file: _Stream) -> None:
+        self._stream = stream
+        self._file = file
+
+    def read1(self, size: int, /) -> bytes:
+        return self._stream.read1(size)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._file.close()
+
+
+def _zstandard(raw: _Stream) -> _Stream:
     import zstandard  # noqa: PLC0415  a driver that only such files need
 
-    return _Zstandard(cast("_Stream", path.open("rb")), zstandard.ZstdDecompressor().decompressobj)
+    return _Zstandard(raw, zstandard.ZstdDecompressor().decompressobj)
 
 
 class _Zstandard:
@@ -94,9 +152,9 @@ class _Zstandard:
         self._file.close()
 
 
-_MAGIC: Final[dict[bytes, Callable[[Path], _Stream]]] = {
-    b"BZh": lambda path: cast("_Stream", bz2.BZ2File(path)),
-    b"\x1f\x8b": lambda path: cast("_Stream", gzip.GzipFile(path)),
+_MAGIC: Final[dict[bytes, Callable[[Any], _Stream]]] = {
+    b"BZh": lambda raw: cast("_Stream", bz2.BZ2File(raw)),
+    b"\x1f\x8b": lambda raw: cast("_Stream", gzip.GzipFile(fileobj=raw)),
     b"\x28\xb5\x2f\xfd": _zstandard,
 }
 

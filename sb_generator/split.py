@@ -35,7 +35,7 @@ class SourceError(Exception):
 
 
 class Document(Struct, frozen=True):
-    """One document of a file, as it stands there. `ts` is its own time in ms (None: it says none)."""
+    """One document of a file, as it stands there. `ts` is its own time in ms (None: it says none), `marks` its faults."""
 
     data: bytes
     form: Form
@@ -43,6 +43,7 @@ class Document(Struct, frozen=True):
     ts: int | None = None
     key: str | None = None
     capture: bool = False
+    marks: tuple[str, ...] = ()
 
 
 def documents(chunks: Iterable[bytes]) -> Iterator[Document]:

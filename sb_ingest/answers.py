@@ -23,7 +23,8 @@ _RETRIED: Final = frozenset({409, 429, 503})
 class IntakeRequest(Struct, frozen=True, kw_only=True):
     """What `POST /v1/feeds/{provider}` says. `recorded`: a session that neither silence nor a restart ends.
 
-    A session's name is its producer's, except of recorded ones, whose producer is "0". `only` is for replays of dead
+    A session's name is its producer's, except of recorded ones, whose producer is "0"; `begins` a recorded one anew, with
+    nothing known of the recording that was played under its name before. `only` is for replays of dead
     letters: the (market, line) to take.
     """
 
@@ -35,6 +36,7 @@ class IntakeRequest(Struct, frozen=True, kw_only=True):
     key: str | None = None
     session: str | None = None
     recorded: bool = False
+    begins: bool = False
     only: tuple[str, str] | None = None
     documents: tuple[Document, ...] | None = None
     """Already cut (replays); `body` is then what capture shows, if anything."""

@@ -132,6 +132,8 @@ class Intake:
         except SessionsFullError:
             self._limited.labels("sessions_max").inc()
             return problem(request.provider, 429, "too_many_sessions", "there is no room for another session")
+        if request.begins and session.recorded:
+            session.state = None
         try:
             return await self._take(request, number, session)
         finally:

@@ -62,8 +62,9 @@ async def _feed(provider: str) -> Response:
         return problem(400, "bad_parameter", "session is 1 to 100 of A-Z a-z 0-9 . _ : -")
     if key is not None and len(key) > _KEY_CHARS_MAX:
         return problem(400, "bad_parameter", f"key is longer than {_KEY_CHARS_MAX} characters")
-    if recorded is None:
-        return problem(400, "bad_parameter", "recorded is 0 or 1")
+    begins = _FLAGS.get(arguments.get("begin", "").lower())
+    if recorded is None or begins is None:
+        return problem(400, "bad_parameter", "recorded and begin are 0 or 1")
     answer = await _parts().intake.accept(
         IntakeRequest(
             provider=provider,
@@ -74,6 +75,7 @@ async def _feed(provider: str) -> Response:
             key=key,
             session=session,
             recorded=recorded,
+            begins=begins,
         )
     )
     response = Response(answer.body, status=answer.status, content_type=answer.content_type)

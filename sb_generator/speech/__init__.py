@@ -13,11 +13,12 @@ from sb_core.messages import AnyMessage
 
 
 class Spoken(Struct, frozen=True, gc=False):
-    """A document: its bytes, when it is planned to go (ms since 1970), and its UOF routing key."""
+    """A document: its bytes, when it is planned to go (ms since 1970), its UOF routing key, and the faults in it."""
 
     data: bytes
     ms: int
     key: str | None = None
+    marks: tuple[str, ...] = ()
 
 
 class Speaker(Protocol):
@@ -34,6 +35,10 @@ class Speaker(Protocol):
     @property
     def session(self) -> bool:
         """Whether documents are deltas."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether a broken document takes others of its request along, and so has to travel alone."""
 
     def begin(self, ms: int) -> list[Spoken]:
         """Say what comes before anything else: reference documents, a connection."""

@@ -60,6 +60,7 @@ class BetfairSpeaker:
     provider = FEED
     content_type = "application/x-ndjson"
     session = True
+    apart = False
 
     def __init__(self, conflate_ms: int = 0) -> None:
         self._conflate_ms = conflate_ms
@@ -134,8 +135,8 @@ class BetfairSpeaker:
                 self._odds(event, message.event, market)
         elif isinstance(message, BetStop):
             catalogue = sports.get(event.sport).markets
-            for (market, _), book in event.markets.items():
-                if book.status == "OPEN" and set(message.groups or ("all",)) & set(catalogue[market].groups):
+            for (name, _), book in event.markets.items():
+                if book.status == "OPEN" and set(message.groups or ("all",)) & set(catalogue[name].groups):
                     self._turn(book, "SUSPENDED")
         elif isinstance(message, Settlement | Cancel | CancelRollback):
             self._end(event, message)
@@ -202,7 +203,9 @@ class BetfairSpeaker:
             part = owed[start : start + MARKETS_A_MESSAGE_MAX]
             changes = [each for each in (self._change(book, whole=whole) for book in part) if each is not None]
             if changes:
-                kind = {"ct": "SUB_IMAGE", "initialClk": "sb"} if self._first else {"ct": "RESUB_DELTA"} if whole else {}
+                kind = (
+                    {"ct": "SUB_IMAGE", "initialClk": "sb"} if self._first else {"ct": "RESUB_DELTA"} if whole else {}
+                )
                 self._first = False
                 said.append(self._spoken({**kind, "mc": changes}, ms))
         self._forget()

@@ -19,9 +19,7 @@ FEED: Final = "canonical"
 FRAGMENTS_MAX: Final = 131_072
 MARKETS_KEPT_MAX: Final = 24
 """Larger messages say a whole book again; keeping each of its markets would push out what recurs."""
-_HEAD: Final = (
-    b'{"type":"odds","markets":[%b],"ts":%d,"provider":"%b","producer":"%b","event":"%b","sport":"%b"}'
-)
+_HEAD: Final = b'{"type":"odds","markets":[%b],"ts":%d,"provider":"%b","producer":"%b","event":"%b","sport":"%b"}'
 _fragments: Final[Kept[MarketOdds, bytes]] = Kept(encoder.encode, FRAGMENTS_MAX)
 _PAIRS: Final = frozenset({"info", "details"})
 _TYPES: Final = {bool: "bool", int: "int", str: "string", type(None): "null"}
@@ -48,6 +46,7 @@ class CanonicalSpeaker:
     provider = FEED
     content_type = "application/x-ndjson"
     session = False
+    apart = False
 
     def __repr__(self) -> str:
         return "<CanonicalSpeaker>"
@@ -77,6 +76,7 @@ class XmlSpeaker(CanonicalSpeaker):
     """Canonical messages in XML: the root is the type, scalars are attributes, lists repeat a child."""
 
     content_type = "application/xml"
+    apart = True
 
     def __repr__(self) -> str:
         return "<XmlSpeaker>"

@@ -67,7 +67,19 @@ class RunnerBook:
 class MarketBook:
     """One market: its definition's changing parts, its runners, and what is owed of it."""
 
-    __slots__ = ("changes", "defined", "event", "id", "in_play", "results", "runners", "status", "told", "version", "word")
+    __slots__ = (
+        "changes",
+        "defined",
+        "event",
+        "id",
+        "in_play",
+        "results",
+        "runners",
+        "status",
+        "told",
+        "version",
+        "word",
+    )
 
     def __init__(self, market_id: str, event: str, word: MarketWord) -> None:
         self.id = market_id

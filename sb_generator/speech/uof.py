@@ -4,6 +4,7 @@ The rule: one message, one document. Before anything else come the market descri
 Markets are written once for as long as they are kept; most documents are put together from what stands there already.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -51,6 +52,7 @@ class UofSpeaker:
     provider = FEED
     content_type = "application/x-ndjson"
     session = False
+    apart = False
 
     def __repr__(self) -> str:
         return "<UofSpeaker>"
@@ -86,7 +88,11 @@ class UofSpeaker:
 
 
 def _line(spoken: Spoken) -> bytes:
-    body = spoken.data.decode()
+    body: object
+    try:
+        body = spoken.data.decode()
+    except UnicodeDecodeError:
+        body = {"b64": b64encode(spoken.data).decode()}
     return msgspec.json.encode({"t": spoken.ms, "provider": FEED, "key": spoken.key, "body": body})
 
 
@@ -266,7 +272,9 @@ def _tournament(competition: Competition) -> str:
 
 
 def _competitor(competitor: Competitor) -> str:
-    players = "".join(f'<player id="{words.person(each.id)}" name={quoteattr(each.name or "")}/>' for each in competitor.players)
+    players = "".join(
+        f'<player id="{words.person(each.id)}" name={quoteattr(each.name or "")}/>' for each in competitor.players
+    )
     inside = f"<players>{players}</players>" if players else ""
     said = f'id="{words.person(competitor.id)}" name={quoteattr(competitor.name or "")} qualifier="{competitor.side}"'
     return f"<competitor {said}>{inside}</competitor>"
@@ -281,9 +289,7 @@ def _alive(message: Alive) -> str:
 
 
 def _complete(message: SnapshotComplete) -> str:
-    return (
-        f'<snapshot_complete request_id="{message.request}" timestamp="{message.ts}" product="{message.producer}"/>'
-    )
+    return f'<snapshot_complete request_id="{message.request}" timestamp="{message.ts}" product="{message.producer}"/>'
 
 
 def _odds_text(message: Odds) -> str:

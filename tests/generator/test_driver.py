@@ -77,9 +77,11 @@ def test_messages_go_when_they_are_planned():
     # one event's messages of one instant are a millisecond apart
     assert all(-10 <= at - message.ts <= 200 for at, message in sent)
     state = made.state()
-    assert state["made"] == state["sent"] == len(sent)
+    assert state["made"] - state["waiting"] == state["sent"] == len(sent)
+    # the world is a moment ahead
+    assert state["waiting"] < 20
     assert state["late_ms_max"] <= 200
-    assert (state["waiting"], state["failed"], state["refused"]) == (0, 0, {})
+    assert (state["failed"], state["refused"]) == (0, {})
 
 
 def test_a_pause_is_followed_by_a_recovery_and_a_stop_by_another_run():
@@ -150,7 +152,7 @@ def test_the_queue_is_bounded_and_the_world_waits_for_it(monkeypatch):
         assert 500 <= waiting < 700
         gate.set()
         await anyio.sleep(10)
-        assert made.state()["waiting"] == 0
+        assert made.state()["waiting"] < 20
 
     made, sent = driven(script)
     assert made.state()["late_ms_max"] > 60_000  # the first request of the queue waited

@@ -63,7 +63,7 @@ def test_canonical_xml_gives_every_message_back(given_while):
 
 def theirs(name):
     """An id of the world as UOF's, under our prefix."""
-    if name.startswith("sim:player:") or name.startswith("sim:competitor:"):
+    if name.startswith(("sim:player:", "sim:competitor:")):
         return f"uof:sr:{name.split(':')[1]}:{number_of(name)}"
     if name.startswith("sim:competition:"):
         return f"uof:sr:tournament:{number_of(name)}"
@@ -84,7 +84,10 @@ def outcome_of(name):
 
 
 def people(competitors):
-    return [(theirs(each.id), each.name, each.side, [(theirs(one.id), one.name) for one in each.players]) for each in competitors]
+    return [
+        (theirs(each.id), each.name, each.side, [(theirs(one.id), one.name) for one in each.players])
+        for each in competitors
+    ]
 
 
 CARRIED = {
@@ -114,7 +117,9 @@ def expected(message):
         names = [name for name in message.details if name.startswith(CARRIED[message.sport])]
         details = {name: message.details[name] for name in names}
         # theirs are numbers, 50 for an advantage
-        details |= {name: 50 if each == "A" else int(each) for name, each in details.items() if name.startswith("game_")}
+        details |= {
+            name: 50 if each == "A" else int(each) for name, each in details.items() if name.startswith("game_")
+        }
         return kind, fields | score(message) | {"details": details}
     return kind, fields | markets(message, lambda m: market_of(message.sport, m.market, m.line), outcome_of)
 

@@ -39,7 +39,11 @@ class Exchange:
         elif isinstance(message, BetStop):
             catalogue = sports.get(message.sport).markets
             for (event, market, _), held in self.markets.items():
-                if event == message.event and held["status"] == "active" and set(message.groups) & set(catalogue[market].groups):
+                if (
+                    event == message.event
+                    and held["status"] == "active"
+                    and set(message.groups) & set(catalogue[market].groups)
+                ):
                     held["status"] = "suspended"
         elif isinstance(message, Settlement | Cancel | CancelRollback) and getattr(message, "to", None) is None:
             for each in message.markets:
@@ -103,7 +107,10 @@ class Read:
 
 
 def same(exchange, read):
-    named = {(f"betfair:{event_number(event)}", market, line): held for (event, market, line), held in exchange.markets.items()}
+    named = {
+        (f"betfair:{event_number(event)}", market, line): held
+        for (event, market, line), held in exchange.markets.items()
+    }
     assert set(named) == set(read.markets)
     for key, mine in named.items():
         theirs = read.markets[key]
@@ -206,7 +213,12 @@ def test_betfairlightweight_holds_the_same_books(seed):
         elif mine["status"] == "settled":
             results = {"won": "WINNER", "lost": "LOSER", "void": "REMOVED"}
             assert book.status == "CLOSED"
-            found = {word.outcome: runner.status for word in mine["word"].runners for runner in book.runners if runner.selection_id == word.id}
+            found = {
+                word.outcome: runner.status
+                for word in mine["word"].runners
+                for runner in book.runners
+                if runner.selection_id == word.id
+            }
             assert found == {outcome: results[result] for outcome, result in mine["results"].items()}
             compared += 1
         else:
