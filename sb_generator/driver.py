@@ -24,6 +24,7 @@ from sb_generator.explained import Explained
 from sb_generator.faults import Faults
 from sb_generator.schedule import SCENARIOS, Queue, silent, storms
 from sb_generator.speech import Speaker, Spoken
+from sb_generator.speech.canonical import FEED
 from sb_generator.speech.languages import LANGUAGES
 from sb_generator.struck import SpokenHandle
 from sb_generator.voice import LIVE
@@ -52,6 +53,7 @@ class Driver:
         self._begun = anyio.Event()
         self._world: World | None = None
         self._speaker: Speaker = LANGUAGES[controls.language]()
+        self._session = ""
         self._begun_ms = 0
         self._stood_ms = 0
         self._from_ms = 0
@@ -61,7 +63,7 @@ class Driver:
         self._sending = False
         self._lost = False
         self._trouble: str | None = None
-        self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed"), 0)
+        self._counts = dict.fromkeys(("made", "sent", "accepted", "retried", "failed", "discarded"), 0)
         self._refused: dict[str, int] = {}
         self._faults, self._explained = self._faulty()
         self._made = telemetry.counter("messages_made_total", "Messages that the world said.")
@@ -122,6 +124,8 @@ class Driver:
         before, self.controls = self.controls, patched(self.controls, patch)
         if (self.controls.seed, self.controls.language) != (before.seed, before.language):
             self._world = None
+            # what waits is of a world, perhaps in a language, that is no more
+            self._counts["discarded"] += self._queue.clear()
         if (self.controls.faults, self.controls.language) != (before.faults, before.language):
             self._put(self._faults.flush())
             if self.controls.language != before.language:
@@ -205,6 +209,7 @@ class Driver:
         self._begun_ms = self._stood_ms = self._from_ms = now_ms
         self._recovery = None
         world = self._world = World(self.controls.seed, now_ms, self.controls.rate)
+        self._session = f"{PROVIDER}-{world.run}"
         self._tell(self._speaker.begin(now_ms))
         self._begun.set()
         self._telemetry.info("world", seed=world.seed, run=world.run)
@@ -219,7 +224,12 @@ class Driver:
         self._recovery = now_ms + RECOVERY_DELAY_MS, request
 
     def end_events(self, events: Iterable[tuple[str, str, EventStatus]]) -> None:
-        """Tell the end of simulated events that aren't this run's: (event, sport, status)."""
+        """Tell the end of simulated events that aren't this run's: (event, sport, status).
+
+        Only canonical messages name them; other languages have ids of their own.
+        """
+        if self._speaker.provider != FEED:
+            return
         ours = f"{PROVIDER}:{self.run}-"
         now_ms = self._clock.now_ms()
         self.say(
@@ -284,7 +294,7 @@ class Driver:
         if not batch:
             return
         speaker = self._speaker
-        query = {"session": f"{PROVIDER}-{self.run}"} if speaker.session else {}
+        query = {"session": self._session} if speaker.session else {}
         self._late.observe(max(0, self._clock.now_ms() - batch[0].ms) / 1000)
         delivered = await deliver(send, speaker.provider, speaker.body(batch), speaker.content_type, query)
         self._counts["sent"] += len(batch)
