@@ -250,9 +250,10 @@ class World:
         if process.alive and pause_s > patience_s:
             self.oracle.happened("zombie")
             await trio.sleep(self.chance.between(0, 0.3))
-            for reader in wire.readers:
-                reader.rejoin()
-            self._rebalanced()
+            if process.alive:  # who died meanwhile never comes back
+                for reader in wire.readers:
+                    reader.rejoin()
+                self._rebalanced()
 
     async def outage(self, port: str, outage_s: float) -> None:
         self.trace.note(port, "is down for", f"{outage_s:.3f}")
