@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: up test lint types imports test-all sim torture bench clean
+.PHONY: up test lint types imports autobahn test-all sim torture bench clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -17,7 +17,17 @@ up: $(VENV)/.installed
 test: $(VENV)/.dev lint imports types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not slow and not engines'
 
-test-all: $(VENV)/.dev lint imports types
+# Autobahn's suite for WebSockets runs on CPython 2.7 only; where there is none, its test is skipped.
+PYTHON27 ?= $(shell for p in python2.7 $(HOME)/.pyenv/versions/2.7.*/bin/python2.7; do \
+	$$p -c '' 2>/dev/null && { echo $$p; break; }; done)
+autobahn: $(VENV)/.dev
+	@test -x $(VENV)/autobahn/bin/wstest || test -z "$(PYTHON27)" || { \
+		echo "installing Autobahn's test suite (once)" >&2; \
+		$(PYTHON27) -m pip --disable-pip-version-check -q install --target $(VENV)/virtualenv27 virtualenv==20.15.1 >&2 && \
+		PYTHONPATH=$(VENV)/virtualenv27 $(PYTHON27) -m virtualenv -q $(VENV)/autobahn >&2 && \
+		$(VENV)/autobahn/bin/pip -q install autobahntestsuite==0.8.2 >&2; }
+
+test-all: $(VENV)/.dev autobahn lint imports types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev

@@ -12,7 +12,7 @@ from logging import Logger
 from typing import Final, TypeAlias
 
 import trio
-from websockets.frames import BINARY, CONT, PING, TEXT, Frame
+from websockets.frames import BINARY, CLOSE, CONT, PING, TEXT, Frame
 from websockets.http11 import Request
 from websockets.protocol import OPEN, State
 from websockets.server import ServerProtocol
@@ -50,6 +50,16 @@ def _nothing() -> None:
     """Do nothing: nobody is to be told."""
 
 
+class Protocol(ServerProtocol):
+    """The library's, except that a close within an unfinished message is a close as any other."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame."""
+        if frame.opcode is CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class Connection:
     """A socket, its protocol and its session; the hub's Outlet."""
 
@@ -66,7 +76,7 @@ class Connection:
         self.pinged_s: float | None = None
         self.close_code: int | None = None
         self.on_close: Callable[[], None] = _nothing
-        self.protocol = ServerProtocol(max_size=wire.INBOUND_BYTES_MAX, logger=logger)
+        self.protocol = Protocol(max_size=wire.INBOUND_BYTES_MAX, logger=logger)
         self._socket = sock
         self._write_deadline_s = write_deadline_s
         self._text = True
@@ -253,6 +263,8 @@ class Connection:
                 self.flush()
                 return
             self.protocol.receive_data(data)
+            if self.protocol.state is OPEN:
+                self.flush()  # pongs don't wait for answers
             for frame in self.protocol.events_received():
                 if isinstance(frame, Frame) and self.protocol.state is OPEN:
                     await self._take(frame, session, hub, joiner, now_ms)
@@ -283,6 +295,10 @@ class Connection:
             except UnicodeDecodeError:
                 self.fail(CLOSE_INVALID, "a text message that is not UTF-8")
                 return
+        await self.hear(message, session, hub, joiner, now_ms)
+
+    async def hear(self, message: bytes, session: Session, hub: Hub, joiner: Joiner, now_ms: NowMs) -> None:
+        """Take one whole message of the client."""
         effect = session.receive(message, now_ms())
         if isinstance(effect, Join):
             try:
