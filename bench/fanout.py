@@ -7,14 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import IO, Final
 
 import msgspec
 from msgspec import Struct
 
-from bench.fanout_clients import End, Result, Task
+from bench.fanout_clients import STORM, End, Result, Task
 from bench.target import ROOT, Target
 
 EVENTS: Final = 500
@@ -30,13 +31,14 @@ class FanOut(Struct, frozen=True):
     memory_mb: float
     late_ms: float
     per_s: float
+    loads: int
     seen: Result
 
 
 class Writer:
     """Makes updates of events as the processor would, and sends them to a node."""
 
-    def __init__(self, port: int, events: int = EVENTS, seed: int = 1) -> None:
+    def __init__(self, port: int, events: int = EVENTS, seed: int = 1, pad: int = 0) -> None:
         self.events = [f"bench:match:{number}" for number in range(events)]
         self.revs = dict.fromkeys(self.events, 0)
         self.shut: dict[str, bool] = {}
@@ -44,6 +46,7 @@ class Writer:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._chance = random.Random(seed)
         self._at = 0
+        self._pad = {"name": "x" * pad} if pad else {}
 
     def update(self, event: str, *, stop: bool = False) -> bytes:
         """Make an event's next update, of which clients are sent about 250 bytes."""
@@ -52,7 +55,7 @@ class Writer:
         self._at += 1
         now_ms = time.time_ns() // 1_000_000
         outcomes = [{"id": "home", "odds": self._chance.choice(ODDS)}]
-        market = {"market": "1x2", "status": "suspended" if stop else "active", "open": not stop}
+        market = {**self._pad, "market": "1x2", "status": "suspended" if stop else "active", "open": not stop}
         update = {
             "event": event, "sport": "football", "lineage": 1, "prev": rev - 1, "rev": rev, "ts": now_ms,
             "updated": now_ms, "changes": {"markets": [{**market, "info": {"at": time.monotonic_ns()}, "outcomes": outcomes}]},
@@ -117,9 +120,28 @@ def _wait_ready(target: Target) -> None:
     raise RuntimeError("the node did not become ready")
 
 
+class Clients:
+    """Clients that stand."""
+
+    def __init__(self, tell: IO[bytes], hear: IO[bytes]) -> None:
+        self._tell = tell
+        self._hear = hear
+
+    def storm(self) -> None:
+        """Let all drop their connections now and come back."""
+        self._tell.write(STORM)
+        self._tell.flush()
+
+    def __call__(self, end: End) -> Result:
+        """Say what must have come; return what did."""
+        self._tell.write(msgspec.json.encode(end) + b"\n")
+        self._tell.flush()
+        return msgspec.json.decode(self._hear.readline(), type=Result)
+
+
 @contextmanager
-def crowd(task: Task) -> Iterator[Any]:
-    """Run clients in a process of their own, once they all stand; yields a function from End to Result."""
+def crowd(task: Task) -> Iterator[Clients]:
+    """Run clients in a process of their own; they all stand once this is entered."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.fanout_clients"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -127,29 +149,31 @@ def crowd(task: Task) -> Iterator[Any]:
     assert tell is not None
     assert hear is not None
 
-    def finish(end: End) -> Result:
-        tell.write(msgspec.json.encode(end) + b"\n")
-        tell.flush()
-        return msgspec.json.decode(hear.readline(), type=Result)
-
     try:
         tell.write(msgspec.json.encode(task) + b"\n")
         tell.flush()
         if hear.readline() != b"ready\n":
             raise RuntimeError("the clients ended")
-        yield finish
+        yield Clients(tell, hear)
     finally:
         process.kill()
         process.communicate()
 
 
-def measure(
+def _loads(target: Target) -> int:
+    """Count whole events that the node has read from cache or store."""
+    with urllib.request.urlopen(target.url(4002) + "/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(int(float(line.split()[1])) for line in lines if "event_loads_total{" in line)
+
+
+def measure(  # noqa: PLR0913  a measurement's knobs
     each: int, *, clients: int = 1_000, conflate_ms: int = 0, per_s: float = 2_000, seconds: float = 10.0, stops: float = 0.0,
-    slow: int = 0, dead: int = 0, **settings: object,
+    slow: int = 0, dead: int = 0, pad: int = 0, storm: bool = False, **settings: object,
 ) -> FanOut:  # fmt: skip
     """Run once on a fresh node: `clients` follow `each` of 500 events, of which `per_s` updates come."""
     with node(stream_connections_max=clients + 10, **settings) as target:
-        writer = Writer(4000 + target.offset)
+        writer = Writer(4000 + target.offset, pad=pad)
         writer.begin()
         time.sleep(0.5)
         task = Task(
@@ -159,6 +183,8 @@ def measure(
         with crowd(task) as finish:
             writer.play(per_s, WARM_UP_S, stops)
             begun_s, cpu_s, from_ns = time.perf_counter(), target.cpu_s(), time.monotonic_ns()
+            if storm:
+                finish.storm()
             late = sorted(writer.play(per_s, seconds, stops))
             took_s = time.perf_counter() - begun_s
             cpu = (target.cpu_s() - cpu_s) / took_s
@@ -170,5 +196,6 @@ def measure(
                 memory_mb=target.memory_mb("VmHWM"),
                 late_ms=late[int(len(late) * 0.99)],
                 per_s=seen.deliveries / took_s,
+                loads=_loads(target),
                 seen=seen,
             )

@@ -19,6 +19,9 @@ from msgspec import Struct
 
 RECEIVE_BYTES: Final = 262_144
 SETTLE_S: Final = 10.0
+STORM: Final = b"storm\n"
+JITTER_S: Final = 5.0
+"""Dropped clients come back within this time, each at a random moment of it."""
 SLOW_READ_BYTES: Final = 4_096
 SLOW_EVERY_S: Final = 0.5
 SMALL_BUFFER_BYTES: Final = 16_384
@@ -62,6 +65,8 @@ class Result(Struct, frozen=True, kw_only=True):
     repeated: int
     wrong: int
     unsafe: int
+    resumed: int
+    back_s: float
     closed: dict[str, int]
     cpu: float
 
@@ -95,6 +100,8 @@ class _Event(Struct):
 
 class _Frame(Struct):
     op: str
+    cursor: str | None = None
+    recovered: bool = False
     items: list[_Item] = []
     event: _Event | None = None
 
@@ -110,15 +117,22 @@ class _Client:
         self.revs: dict[str, int] = {}
         self.open: dict[str, bool] = {}
         self.synced = False
+        self.resumed = False
+        self.cursor: str | None = None
+        self._wish = {"op": "subscribe", "sub": "s", "events": events, "conflate_ms": conflate_ms}
+        self._port, self._small = port, small
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect, anew or again, and subscribe from the cursor on."""
+        self.synced = False
         self.code: int | None = None
         self.gone = False
         self.socket = socket.socket()
-        if small:
+        if self._small:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect(("127.0.0.1", self._port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wish = {"op": "subscribe", "sub": "s", "events": events, "conflate_ms": conflate_ms}
-        self._wish = _masked(json.dumps(wish).encode())
         self.socket.sendall(HANDSHAKE)
         self.socket.setblocking(False)
         self.rest = b""
@@ -145,7 +159,8 @@ class _Client:
             if not data.startswith(b"HTTP/1.1 101"):
                 raise RuntimeError(data[:200].decode("latin-1"))
             self.upgraded, at = True, end + 4
-            self.socket.send(self._wish)
+            wish = self._wish if self.cursor is None else {**self._wish, "cursor": self.cursor}
+            self.socket.send(_masked(json.dumps(wish).encode()))
         return self._frames(data, at)
 
     def _frames(self, data: bytes, at: int) -> list[bytes]:
@@ -198,6 +213,7 @@ class Crowd:
         self.latency_ns = array("q")
         self.made_ns = array("q")
         self.merged = self.gaps = self.repeated = 0
+        self.back_s = 0.0
 
     def _watch(self, client: _Client) -> None:
         self._by_fd[client.socket.fileno()] = client
@@ -214,6 +230,23 @@ class Crowd:
         fd = client.socket.fileno()
         if self._by_fd.pop(fd, None) is not None:
             self._poll.unregister(fd)
+
+    def storm(self) -> None:
+        """Drop all connections and take them up again, with what comes meanwhile."""
+        begun_s = time.monotonic()
+        chance = random.Random(self._task.seed)
+        waiting = sorted(((begun_s + chance.random() * JITTER_S, n) for n in range(len(self.clients))), reverse=True)
+        for client in self.clients:
+            self._forget(client)
+            client.socket.close()
+            client.synced = False
+        while waiting or not all(client.synced or client.gone for client in self.clients):
+            while waiting and waiting[-1][0] <= time.monotonic():
+                client = self.clients[waiting.pop()[1]]
+                client.connect()
+                self._watch(client)
+            self.turn(0.01)
+        self.back_s = time.monotonic() - begun_s
 
     def turn(self, wait_s: float) -> None:
         """Read what has come."""
@@ -236,7 +269,7 @@ class Crowd:
             if item.rev <= known:
                 self.repeated += 1
                 continue
-            if item.prev != known:
+            if item.prev > known:
                 self.gaps += 1
             revs[item.event] = item.rev
             self.merged += item.con
@@ -247,8 +280,12 @@ class Crowd:
         if frame.event is not None:
             revs[frame.event.event] = frame.event.rev
             client.open[frame.event.event] = any(market.open for market in frame.event.markets)
+        elif frame.op == "subscribed":
+            client.resumed = frame.recovered
         elif frame.op == "synced":
             client.synced = True
+        if frame.cursor is not None:
+            client.cursor = frame.cursor
 
     def right(self, end: End) -> tuple[int, int]:
         """Count who stayed and lacks a rev, and who takes for open at its newest rev what was shut at that rev."""
@@ -285,6 +322,8 @@ def _result(crowd: Crowd, end: End, cpu: float) -> Result:
         repeated=crowd.repeated,
         wrong=wrong,
         unsafe=unsafe,
+        resumed=sum(client.resumed for client in crowd.clients),
+        back_s=crowd.back_s,
         closed=closed,
         cpu=cpu,
     )
@@ -295,25 +334,34 @@ def _says(ready: Any) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    """Play the clients' part."""
-    stdin = sys.stdin.fileno()
-    crowd = Crowd(msgspec.json.decode(sys.stdin.buffer.readline(), type=Task))
-    while not all(client.synced or client.gone for client in crowd.clients):
-        crowd.turn(0.1)
-    crowd.slacken()
-    _says("ready")
-    begun_s, cpu_s = time.monotonic(), time.process_time()
-    due_s = begun_s + SLOW_EVERY_S
-    while not select.select([stdin], [], [], 0)[0]:
+def _until_told(crowd: Crowd) -> bytes:
+    """Read until told how it must have ended."""
+    stdin, due_s = sys.stdin.fileno(), time.monotonic() + SLOW_EVERY_S
+    while True:
+        if select.select([stdin], [], [], 0)[0]:
+            line = sys.stdin.buffer.readline()
+            if line != STORM:
+                return line
+            crowd.storm()
         crowd.turn(0.05)
         if time.monotonic() >= due_s:
             due_s += SLOW_EVERY_S
             for client in crowd.slow:
                 if not client.gone:
                     crowd.read(client, SLOW_READ_BYTES)
+
+
+def main() -> int:
+    """Play the clients' part."""
+    crowd = Crowd(msgspec.json.decode(sys.stdin.buffer.readline(), type=Task))
+    while not all(client.synced or client.gone for client in crowd.clients):
+        crowd.turn(0.1)
+    crowd.slacken()
+    _says("ready")
+    begun_s, cpu_s = time.monotonic(), time.process_time()
+    line = _until_told(crowd)
     cpu = (time.process_time() - cpu_s) / (time.monotonic() - begun_s)
-    end = msgspec.json.decode(sys.stdin.buffer.readline(), type=End)
+    end = msgspec.json.decode(line, type=End)
     until_s = time.monotonic() + SETTLE_S
     odd = [*crowd.slow, *crowd.dead]
     while time.monotonic() < until_s and (crowd.right(end)[0] or not all(client.gone for client in crowd.dead)):

@@ -38,7 +38,7 @@ class Unsubscribed(Struct, tag_field="op", tag="unsubscribed", frozen=True):
 
 
 class Snapshot(Struct, tag_field="op", tag="snapshot", frozen=True):
-    """A whole event; it replaces what was known of it."""
+    """A whole event; it replaces what was known of it, unless that is newer."""
 
     sub: str
     event: shown.Event
@@ -191,6 +191,12 @@ class Followed:
         self.events[item.event] = event
         return Changed(sub, item, event)
 
+    def _keep(self, event: shown.Event) -> None:
+        """Take a whole event; a node that is behind the one before it may show what was: what is newer stays."""
+        held = self.events.get(event.event)
+        if held is None or (held.lineage, held.rev) <= (event.lineage, event.rev):
+            self.events[event.event] = event
+
     def hear(self, said: Heard) -> Sequence[Happened]:
         """Take what the server said of this subscription; return what that amounts to."""
         if isinstance(said, Updates):
@@ -201,7 +207,7 @@ class Followed:
                 # a cursor says what is known here; cut off before the next one, nothing would be
                 self.events, self.cursor, self.synced = {}, None, False
         elif isinstance(said, Snapshot):
-            self.events[said.event.event] = said.event
+            self._keep(said.event)
         elif isinstance(said, Synced):
             self.synced, self.cursor = True, said.cursor
         elif isinstance(said, Gone):

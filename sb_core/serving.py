@@ -211,6 +211,7 @@ class _Connection:
         self._reading = trio.Lock()
         self._awaiting: trio.CancelScope | None = None
         self._mute = False
+        self._aborted = False
         self._closing = False
 
     def _end_within(self, seconds: float) -> None:
@@ -218,18 +219,20 @@ class _Connection:
 
     async def refuse(self, answer: bytes) -> None:
         """Write a whole answer past hypercorn, and close: whatever follows on this connection is not a request."""
-        await self.send_all(answer)
-        self._mute = True
+        self._mute = True  # what hypercorn makes of the bytes behind this request is nobody's
+        await self._write(answer)
         await self.aclose()
 
     async def send_all(self, data: bytes) -> None:
-        if self._mute:
-            return
+        if not self._mute:
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
         view = memoryview(data)
         for start in range(0, len(view), WRITE_CHUNK_BYTES):
             with trio.CancelScope(deadline=trio.current_time() + self._write_deadline_s) as self._writing:
                 await self._inner.send_all(view[start : start + WRITE_CHUNK_BYTES])
-            if self._writing.cancelled_caught or self._mute:
+            if self._writing.cancelled_caught or self._aborted:
                 self._end_within(GONE_S)
                 self.socket.close()
                 raise trio.BrokenResourceError("the client takes nothing")
@@ -276,7 +279,7 @@ class _Connection:
 
     def abort(self) -> None:
         """End now, also in the midst of a write, which hypercorn shields from cancellation."""
-        self._mute = True
+        self._mute = self._aborted = True
         if self._writing is not None:
             self._writing.cancel()
         self.scope.cancel()

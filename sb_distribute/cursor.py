@@ -2,7 +2,7 @@
 
 The rule: a cursor names, per feed partition that can concern the subscription, an offset from which on (inclusive)
 changes may be missing. Everything below was sent. It also carries a digest of the filter and the partitions' lineages,
-because under another filter or lineage it means nothing.
+because under another filter or lineage it means nothing; and when it was written, because history ends somewhere.
 """
 
 import re
@@ -13,13 +13,17 @@ from msgspec import Struct
 
 from sb_distribute.wire import CURSOR_CHARS_MAX
 
-_CURSOR: Final = re.compile(r"c1-([0-9a-f]{16})-([0-9a-f]{1,8})((?:-[0-9a-f]{1,16})+)", re.ASCII)
+_CURSOR: Final = re.compile(r"c2-([0-9a-f]{16})-([0-9a-f]{1,12})-([0-9a-f]{1,8})((?:-[0-9a-f]{1,16})+)", re.ASCII)
 
 
 class Cursor(Struct, frozen=True):
-    """A cursor taken apart; `lineages` is the sum over its partitions, `offsets` are in their order."""
+    """A cursor taken apart; `lineages` is the sum over its partitions, `offsets` are in their order.
+
+    `written_s` is when it was written (s since 1970 UTC): what retention has passed since then may be missing anywhere.
+    """
 
     digest: str
+    written_s: int
     lineages: int
     offsets: tuple[int, ...]
 
@@ -61,9 +65,9 @@ class Position:
         return Position(moved, self.lineages)
 
 
-def write(digest: str, position: Position, indices: tuple[int, ...]) -> str:
+def write(digest: str, position: Position, indices: tuple[int, ...], now_ms: int) -> str:
     """Write a cursor."""
-    return f"c1-{digest}-{position.text(indices)}"
+    return f"c2-{digest}-{now_ms // 1000:x}-{position.text(indices)}"
 
 
 def parse(text: str) -> Cursor:
@@ -71,5 +75,5 @@ def parse(text: str) -> Cursor:
     match = _CURSOR.fullmatch(text) if len(text) <= CURSOR_CHARS_MAX else None
     if match is None:
         raise ValueError("this is no cursor")
-    offsets = tuple(int(part, 16) for part in match[3][1:].split("-"))
-    return Cursor(match[1], int(match[2], 16), offsets)
+    offsets = tuple(int(part, 16) for part in match[4][1:].split("-"))
+    return Cursor(match[1], int(match[2], 16), int(match[3], 16), offsets)

@@ -29,6 +29,9 @@ RESUME_PAGE_MAX: Final = 1_000
 RESUME_TRIES_MAX: Final = 3
 RESUME_DEADLINE_S: Final = 5.0
 EVENTS_AT_ONCE_MAX: Final = 8
+DAY_S: Final = 86_400
+RETENTION_SHARE: Final = 0.5
+"""Of the time that changes are kept, in which a cursor may rely on the log: nobody says which ones are gone already."""
 
 
 class Joiner:
@@ -38,6 +41,8 @@ class Joiner:
         self._node = node
         self._hub = hub
         self._store = context.store
+        self._clock = context.clock
+        self._logged_s_max = context.settings.retention_days * RETENTION_SHARE * DAY_S
         self._telemetry = context.telemetry
         self._joins = context.telemetry.counter(
             "stream_subscribed_total", "Subscriptions, by how they began", ("source",)
@@ -65,9 +70,12 @@ class Joiner:
             return  # it was closed meanwhile
         hub.add(session, sub)
         if effect.filter.kind == "events":
-            # what is known to be missing is owed
-            for event in effect.filter.ids & hub.state.wanted.keys():
-                sub.mark(event, hub.position)
+            # what is known to be missing is owed, and so is what was loaded but had to make room for others
+            for event in sorted(effect.filter.ids):
+                if source is None and hub.state.live(event) is None and hub.state.seen(event) is not None:
+                    self._node.want(event)
+                if event in hub.state.wanted:
+                    sub.mark(event, hub.position)
         self._joins.labels(source or "snapshot").inc()
 
     async def _load(self, events: Sequence[str]) -> None:
@@ -103,7 +111,9 @@ class Joiner:
         if cursor.lineages != position.lineage_sum(sub.indices):
             return None
         offsets = dict(zip(sub.indices, cursor.offsets, strict=True))
-        changes = await self._from_log(offsets)
+        if sub.filter.kind == "competitions" and any(at > position.offsets[index] for index, at in offsets.items()):
+            return None  # this node is behind, and may take for members what the client knows to be none
+        changes = await self._from_log(offsets, cursor.written_s)
         # From here on nothing waits.
         if changes is None or state is not self._hub.state:
             return None
@@ -120,7 +130,7 @@ class Joiner:
         sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets), ahead)
         return source
 
-    async def _from_log(self, offsets: dict[int, int]) -> list[Change] | None:
+    async def _from_log(self, offsets: dict[int, int], written_s: int) -> list[Change] | None:
         """Read from the log what the ring hasn't, and move `offsets` to where the ring goes on; None if it never does."""
         state = self._hub.state
         changes: list[Change] = []
@@ -128,6 +138,8 @@ class Joiner:
             beyond = [index for index, offset in offsets.items() if state.since(index, offset) is None]
             if not beyond:
                 return changes
+            if self._clock.now_ms() / 1000 - written_s > self._logged_s_max:
+                return None
             for index in beyond:
                 read = await self._logged(index, offsets[index], RESUME_CHANGES_MAX - len(changes))
                 if read is None:

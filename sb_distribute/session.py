@@ -187,6 +187,6 @@ class Session:
         """Put in a heartbeat if nothing was sent for long enough; tell whether it did."""
         if now_ms - self._last_out_ms < self.limits.heartbeat_ms or self._replies:
             return False
-        cursors = {name: sub.cursor(picture) for name, sub in self.subscriptions.items() if sub.synced}
+        cursors = {name: sub.cursor(picture, now_ms) for name, sub in self.subscriptions.items() if sub.synced}
         self._reply(wire.Heartbeat(now_ms, cursors))
         return True

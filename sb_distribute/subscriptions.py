@@ -221,11 +221,16 @@ class Subscription:
 
     # What goes out.
 
-    def cursor(self, picture: Picture) -> str:
-        """Write the cursor: where the oldest of what waits came in, else where the node stands."""
+    def cursor(self, picture: Picture, now_ms: int) -> str:
+        """Write the cursor: where the oldest of what waits came in, else where the node stands.
+
+        Its time is that of the node's picture, so that its age is never less than that of what it stands for.
+        """
+        if picture.stale:
+            now_ms = min(now_ms, *picture.stale.values())
         oldest = next(iter(self._pending.values()), None)
         position = picture.position if oldest is None else oldest.before
-        return cursors.write(self.digest, position, self.indices)
+        return cursors.write(self.digest, position, self.indices, now_ms)
 
     def frames(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
         """Give what is to be sent now, frame by frame; whoever stops in between loses nothing."""
@@ -244,7 +249,7 @@ class Subscription:
             if self._pending:
                 yield from self._changes(picture, form, now_ms)  # what a resume brought
             self.synced = True
-            yield form.encode(wire.Synced(self.name, self.cursor(picture)))
+            yield form.encode(wire.Synced(self.name, self.cursor(picture, now_ms)))
         if self._stale or self._shown_stale or picture.stale:
             yield from self._staleness(picture, form)
         if self._pending:
@@ -262,7 +267,7 @@ class Subscription:
             return None
         if self.waiting_bytes + len(pending) * ITEM_HEAD_BYTES > FRAME_BYTES_MAX:
             return None
-        cursor, sent = self.cursor(picture), self.sent
+        cursor, sent = self.cursor(picture, now_ms), self.sent
         items: list[Raw] = []
         for event, waiting in pending.items():
             items.append(waiting.item(form, sent[event][1], now_ms))  # type: ignore[union-attr]  # nothing is owed
@@ -314,7 +319,7 @@ class Subscription:
                 self._done(event)
             # Whoever stops after a frame must find everything else still waiting, so nothing is kept over a yield.
             if items and (owed is not None or size >= FRAME_BYTES_MAX):
-                yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
+                yield form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items))
                 items, size = [], 0
             if owed is not None:
                 frame = self._other(event, owed, picture, form)
@@ -323,7 +328,7 @@ class Subscription:
         if due:
             self.due_ms = None
         if items:
-            yield form.encode(wire.Updates(self.name, self.cursor(picture), items))
+            yield form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items))
 
     def _other(self, event: str, owed: _Owed, picture: Picture, form: Format) -> bytes | None:
         frame = self._snapshot(event, picture, form) if owed.gone is None else form.encode(owed.gone)

@@ -11,6 +11,7 @@ import h2.connection
 import h2.events
 import pytest
 import trio
+from framing import GET, POST, REFUSED, SMUGGLED
 from ports import free_port
 
 from sb_core import serving
@@ -145,62 +146,6 @@ async def served(**limits: Any) -> AsyncIterator[Server]:
         await nursery.start(serve)
         yield server
         stop.set()
-
-
-GET = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-POST = b"POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-KEEP = b"POST /a HTTP/1.1\r\nHost: x\r\n"
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-
-REFUSED = [
-    # what is sent, status, code (None: hypercorn's own bare answer)
-    (
-        "length_and_chunked",
-        KEEP + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        400,
-        "malformed",
-    ),
-    (
-        "chunked_and_length",
-        KEEP + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-        400,
-        "malformed",
-    ),
-    ("chunked_in_1_0", b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed"),
-    ("two_lengths", KEEP + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400, None),
-    ("length_list", KEEP + b"Content-Length: 5, 6\r\n\r\nabcdef", 400, None),
-    ("length_signed", KEEP + b"Content-Length: +5\r\n\r\nabcde", 400, None),
-    ("length_hex", KEEP + b"Content-Length: 0x5\r\n\r\nabcde", 400, None),
-    ("chunked_twice", KEEP + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501, None),
-    ("not_quite_chunked", KEEP + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501, None),
-    ("chunked_then_identity", KEEP + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501, None),
-    ("space_before_colon", KEEP + b"Content-Length : 5\r\n\r\nabcde", 400, None),
-    ("folded_header", KEEP + b"X: a\r\n\x00b\r\n\r\n", 400, None),
-    ("bad_chunk", KEEP + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", 400, None),
-    ("negative_chunk", KEEP + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nabc\r\n0\r\n\r\n", 400, None),
-    ("declared_too_large", KEEP + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001, 413, "too_large"),
-    ("declared_absurd", KEEP + b"Content-Length: 99999999999999999999\r\n\r\n", 413, "too_large"),
-    (
-        "chunked_too_large",
-        KEEP + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n",
-        413,
-        "too_large",
-    ),
-    ("connect", b"CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n", 405, "method_not_allowed"),
-    ("trace", b"TRACE /a HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
-    ("invented_method", b"FETCH /a HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
-    ("star", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed"),
-    ("query_without_path", b"GET ?a=1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed"),
-    ("authority_as_target", b"GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed"),
-    ("long_target", b"GET /" + b"a" * 8_192 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "too_large"),
-    ("many_headers", b"GET /a HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431, "too_large"),
-    ("large_header", b"GET /a HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 33_000 + b"\r\n\r\n", 431, "too_large"),
-    ("endless_header", b"GET /a HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 200_000, 431, None),
-    ("no_host", b"GET /a HTTP/1.1\r\n\r\n", 400, None),
-    ("two_hosts", b"GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, None),
-    ("version_2_in_text", b"GET /a HTTP/2.0\r\nHost: x\r\n\r\n", 505, "http_version"),
-    ("no_http", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, None),
-]
 
 
 @pytest.mark.parametrize(

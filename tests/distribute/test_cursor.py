@@ -12,8 +12,8 @@ from sb_distribute.cursor import Position
 def test_what_is_written_is_read_back(tracks):
     position = Position([offset for offset, _ in tracks], [lineage for _, lineage in tracks])
     indices = tuple(range(0, len(tracks), 2))
-    found = cursors.parse(cursors.write("0123456789abcdef", position, indices))
-    assert found.digest == "0123456789abcdef"
+    found = cursors.parse(cursors.write("0123456789abcdef", position, indices, 1_780_000_000_999))
+    assert (found.digest, found.written_s) == ("0123456789abcdef", 1_780_000_000)
     assert found.offsets == tuple(position.offsets[i] for i in indices)
     assert found.lineages == position.lineage_sum(indices)
 
@@ -28,15 +28,15 @@ def test_anything_else_is_no_cursor(text):
     "text",
     [
         "",
-        "c1-0123456789abcdef-1",
-        "c1-0123456789abcdef-1-",
-        "c1-0123456789abcdeg-1-0",
-        "c2-0123456789abcdef-1-0",
-        "c1-0123456789abcdef-1-0 ",
-        "c1-0123456789abcdef-1-0\n",
-        "c1-0123456789abcdef-1-" + "f" * 17,
-        "c1-0123456789abcdef-1" + "-0" * 5_000,
-        "c1-0123456789abcdef-1-٣",
+        "c2-0123456789abcdef-5-1",
+        "c2-0123456789abcdef-5-1-",
+        "c2-0123456789abcdeg-5-1-0",
+        "c1-0123456789abcdef-5-1-0",
+        "c2-0123456789abcdef-5-1-0 ",
+        "c2-0123456789abcdef-5-1-0\n",
+        "c2-0123456789abcdef-5-1-" + "f" * 17,
+        "c2-0123456789abcdef-5-1" + "-0" * 5_000,
+        "c2-0123456789abcdef-5-1-٣",
     ],
 )
 def test_near_misses(text):

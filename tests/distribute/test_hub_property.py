@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from sb_core import client_frames, shown
 from sb_core.records import ChangeRow
+from sb_core.settings import Settings
 from sb_core.topics import partition_of
 from sb_distribute import wire
 from sb_distribute.conflate import Change
@@ -45,16 +46,20 @@ class _World:
     telemetry = _Telemetry()
 
     def __init__(self, ring_max):
-        self.now_ms = 1_000
+        self.time_ms = 1_000
         self.state = NodeState(PARTITIONS, held_max=100, ring_max=ring_max * len(PARTITIONS))
         self.hub = Hub(self.state, self.state.want)
-        self.store = self
+        self.store = self.clock = self
+        self.settings = Settings()
         self.joiner = Joiner(self, self.hub, self)
         self.oracle: dict[str, shown.Event] = {}
         self.history: dict[tuple[str, int], shown.Event] = {}
         self.log: list[ChangeRow] = []
         self.meanwhile: list[int] = []
         self.offsets = dict.fromkeys(range(len(PARTITIONS)), 0)
+
+    def now_ms(self):
+        return self.time_ms
 
     # what Joiner asks of node and store
 
@@ -85,8 +90,8 @@ class _World:
         at = self.offsets[index]
         self.offsets[index] += 1
         update = shown.Update(
-            event=event, sport=held.sport, lineage=1, prev=held.rev, rev=held.rev + 1, ts=self.now_ms,
-            updated=self.now_ms, changes=changes, cause_type=cause, at=at,
+            event=event, sport=held.sport, lineage=1, prev=held.rev, rev=held.rev + 1, ts=self.time_ms,
+            updated=self.time_ms, changes=changes, cause_type=cause, at=at,
         )  # fmt: skip
         value = shown.encoder.encode(update)
         after = shown.apply_changes(held, shown.update_decoder.decode(value))
@@ -96,17 +101,17 @@ class _World:
         if lost:
             before = self.state.position
             self.state.skip(index, event)
-            self.hub.missing(event, SPORT_OF[event], before, self.now_ms)
+            self.hub.missing(event, SPORT_OF[event], before, self.time_ms)
         else:
             before = self.state.position
             step = self.state.apply(index, Change(shown.raw_update_decoder.decode(value)))
             assert step is not None
-            self.hub.changed([step], before, self.now_ms)
+            self.hub.changed([step], before, self.time_ms)
 
     def load(self):
         for event in list(self.state.wanted):
             assert self.state.loaded(self.oracle[event]) is not None
-            self.hub.loaded(event, self.now_ms)
+            self.hub.loaded(event, self.time_ms)
 
 
 class _Client:
@@ -140,7 +145,7 @@ class _Client:
 
     async def connect(self):
         world = self.world
-        self.session = Session(self.name, self.form, Limits(4, 3_000, 10_000), ("football", "tennis"), world.now_ms)
+        self.session = Session(self.name, self.form, Limits(4, 3_000, 10_000), ("football", "tennis"), world.time_ms)
         world.hub.attach(self.session, self)
         asked = msgspec.structs.replace(self.asked, cursor=self.followed.cursor)
         await world.joiner.join(self.session, Join(asked, self.filter))
@@ -154,7 +159,7 @@ class _Client:
         """What the connection's own task does."""
         more = self.connected
         while more and not self.busy:
-            messages, more = self.session.take(self.world.hub, self.world.now_ms, bytes_max)
+            messages, more = self.session.take(self.world.hub, self.world.time_ms, bytes_max)
             self.write(messages)
 
     def wanted(self, event):
@@ -276,8 +281,8 @@ async def _play(ring_max, wanted, doings, *, lossy):
     for client in clients:
         client.busy = False
         client.pump()
-    world.now_ms += 1_000
-    world.hub.due(world.now_ms)
+    world.time_ms += 1_000
+    world.hub.due(world.time_ms)
     for client in clients:
         client.pump()
         client.check_end()
@@ -297,13 +302,13 @@ async def _other(world, client, what, number):
             world.meanwhile = [number, number + 1]
             await client.connect()
     elif what == "time":
-        world.now_ms += number
-        world.hub.due(world.now_ms)
+        world.time_ms += number
+        world.hub.due(world.time_ms)
     elif what == "load":
         world.load()
     else:
-        world.now_ms += 10_000
-        world.hub.beat(world.now_ms)
+        world.time_ms += 10_000
+        world.hub.beat(world.time_ms)
 
 
 @pytest.mark.parametrize("ring_max", [2, 1_000])

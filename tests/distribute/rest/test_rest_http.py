@@ -7,6 +7,7 @@ from urllib.parse import quote
 import anyio
 import httpx
 import trio
+from framing import REFUSED, SMUGGLED
 from ports import free_port
 
 from sb_core.web import serve_http
@@ -129,3 +130,23 @@ def test_each_client_may_ask_so_often(in_world):
         assert (await world.client.get("/health")).status_code == 200
 
     in_world(test, keys=keys, rest_requests_per_s_max=2)
+
+
+def test_a_doubtful_request_is_refused_and_what_follows_it_is_never_a_request(in_world):
+    assert len(REFUSED) >= 40
+
+    async def test(_world, _client, port):
+        for name, sent, status, code in REFUSED:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            async with stream:
+                await stream.send_all(sent + SMUGGLED)
+                answer = b""
+                with trio.fail_after(5):
+                    while part := await stream.receive_some(65_536):
+                        answer += part
+            assert answer.startswith(b"HTTP/1.1 %d" % status), (name, answer)
+            assert answer.count(b"HTTP/1.1 ") == 1, (name, answer)
+            assert b"/smuggled" not in answer, name
+            assert code is None or b'"code":"%s"' % code.encode() in answer, name
+
+    _over_http(in_world, test)
