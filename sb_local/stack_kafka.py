@@ -42,7 +42,7 @@ class Kafka:
 
     name = "kafka"
     port_names: tuple[str, ...] = ("kafka", CONTROLLER)
-    start_deadline_s = 40.0
+    start_deadline_s = 90.0
     stop_deadline_s = 20.0
 
     def needs(self) -> tuple[Need, ...]:

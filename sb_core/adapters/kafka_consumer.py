@@ -17,7 +17,6 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPar
 
 from sb_core.adapters.kafka_admin import Admin
 from sb_core.adapters.kafka_client import (
-    FETCH_WAIT_MS,
     KafkaAddress,
     mapped_errors,
     new_consumer,
@@ -34,8 +33,9 @@ from sb_core.records import Delivery, TopicPartition
 FETCH_RECORDS_MAX: Final = 5_000
 """What may wait here of what the client has fetched."""
 COMMIT_DEADLINE_S: Final = 5.0
-CATCH_UP_S: Final = 2.0
-"""How long a read that would answer empty waits for records that the broker says are there."""
+CATCH_UP_S: Final = 10.0
+"""How long a read that would answer empty waits for records that the broker says are there, before it is unavailable:
+who reads a topic to its end must not take a client that is slow for the end."""
 RESTART_S: Final = 0.5
 STOP_S: Final = 1.0
 
@@ -71,8 +71,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
         """Return what there is to say, waiting up to `wait_s` for it; see ports.Reader."""
         now = asyncio.get_running_loop().time
         until = now() + wait_s
-        # a fetch under way is answered within FETCH_WAIT_MS; who waits for less asks for the ends instead
-        asked = wait_s > FETCH_WAIT_MS / 1000
+        late = False
         while True:
             self._check()
             delivery = self._take(records_max)
@@ -87,13 +86,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
                 continue
             if self._changed:
                 return self._tell(())
-            if asked and not self._positions.unsure:
-                return Delivery()
-            asked = True
+            if late:
+                raise UnavailableError(f"Kafka, read: records that are there did not come within {CATCH_UP_S:g} s")
+            # what the client has not given may be there all the same: the brokers are asked before an empty answer
             if not await self._behind():
                 return self._take(records_max) or Delivery()
-            until = now() + CATCH_UP_S
-            self._positions.unsure.clear()
+            until, late = now() + CATCH_UP_S, True
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on from `offset`; a partition that isn't held is left alone."""
@@ -194,10 +192,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped driv
                 continue  # sought again meanwhile
             if not starts[partition] <= position <= ends[partition]:
                 raise outside(partition, position, starts[partition], ends[partition])
-            if await self._passed(partition, position) < ends[partition]:
-                behind = True
-            else:
-                positions.unsure.discard(partition)
+            behind = behind or await self._passed(partition, position) < ends[partition]
         return behind
 
     async def _passed(self, partition: TopicPartition, position: int) -> int:

@@ -17,8 +17,6 @@ class Positions:
 
     def __init__(self) -> None:
         self.at: dict[TopicPartition, int] = {}
-        self.unsure: set[TopicPartition] = set()
-        """Sought, and not known yet whether there is anything."""
         self._seeks: dict[TopicPartition, int] = {}
         self._fetched: dict[TopicPartition, deque[Any]] = {}
         self._first = 0
@@ -31,12 +29,10 @@ class Positions:
         """Stand at an offset."""
         self.forget(partition)
         self.at[partition] = offset
-        self.unsure.add(partition)
 
     def forget(self, partition: TopicPartition) -> None:
         """Stand nowhere."""
         self.at.pop(partition, None)
-        self.unsure.discard(partition)
         self._fetched.pop(partition, None)
         self._seeks[partition] = self._seeks.get(partition, 0) + 1
 
@@ -48,7 +44,6 @@ class Positions:
         """Keep what the client has fetched for a seek, unless there was another one since."""
         if partition in self.at and self._seeks[partition] == seek:
             self._fetched.setdefault(partition, deque()).extend(records)
-            self.unsure.discard(partition)
 
     def take(self, partitions: Sequence[TopicPartition], records_max: int) -> list[Fetched]:
         """Take what waits, up to `records_max`; it ends with the record that passes READ_BYTES_MAX."""

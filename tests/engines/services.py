@@ -6,7 +6,7 @@ import sys
 import time
 
 import httpx
-from local_pipeline import ROOT, START_S, Pipeline
+from local_pipeline import ROOT, Pipeline
 from ports import free_offset
 
 SERVICES = {
@@ -28,6 +28,8 @@ PORT = {
     "distribute": 4002,
 }
 STOP_S = 15
+READY_S = 120
+"""Seven processes start at once, on two cores that others use, too."""
 
 
 class Services(Pipeline):
@@ -82,7 +84,7 @@ class Services(Pipeline):
             return None
 
     def wait_ready(self):
-        until = time.monotonic() + START_S
+        until = time.monotonic() + READY_S
         while not all(self.ready(name) for name in self.names):
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
             if dead or time.monotonic() > until:

@@ -18,7 +18,7 @@ PER_S = 400
 BATCH = 40
 SECONDS_MAX = 30
 """For one stop: the lease of 6 s, a rebalance, and the way back."""
-MOVE_S = 60
+MOVE_S = 120
 FENCED = "sb_data_processing_football_fenced_total"
 
 

@@ -27,7 +27,7 @@ TORTURE_MESSAGES = int(os.environ.get("SB_TORTURE_MESSAGES", "1000000"))
 TORTURE_ROUNDS = 5
 ENGINES = ("kafka", "mysql", "redis")
 VICTIMS = ("football", "ingest", "kafka", "tennis", "mysql", "redis", "distribute", "football2", "basketball", "hockey")
-BACK_S = 40
+BACK_S = 120
 
 
 @pytest.fixture
