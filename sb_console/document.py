@@ -46,11 +46,8 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             "verdict": snapshot.verdict,
             "total": sum(each.lag for each in snapshot.groups),
             "worst": max((each.lag for each in snapshot.rows.values()), default=0),
-            "groups": {each.group: plain(each) for each in snapshot.groups},
-            "partitions": [
-                {name: value for name, value in plain(row).items() if name not in {"window", "lags"}}
-                for row in snapshot.rows.values()
-            ],
+            "groups": {each.group: _without(plain(each)) for each in snapshot.groups},
+            "partitions": [_without(plain(row)) for row in snapshot.rows.values()],
         },
         "stream": {
             "connected": bool(stream and stream.connected),
@@ -71,6 +68,11 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "producers": {f"{each.provider}:{each.producer}": plain(each) for each in snapshot.producers},
         "timeline": plain(snapshot.timeline),
     }
+
+
+def _without(row: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what only verdicts and plots are made of."""
+    return {name: value for name, value in row.items() if name not in {"window", "lags"}}
 
 
 def _by_code(snapshot: Snapshot) -> dict[str, int]:
@@ -117,4 +119,9 @@ def headline(snapshot: Snapshot) -> tuple[str, str]:
         for each in snapshot.producers
         if each.state in {"down", "recovering"}
     ]
-    return ("WARN", "; ".join(warn)) if warn else ("OK", "everything keeps up")
+    if warn:
+        return "WARN", "; ".join(warn)
+    unknown = [each.name for each in services if each.state == "UNKNOWN"]
+    if snapshot.verdict == "UNKNOWN":
+        unknown.append("lag")
+    return ("UNKNOWN", f"not known yet: {', '.join(unknown)}") if unknown else ("OK", "everything keeps up")

@@ -15,9 +15,15 @@ Verdict: TypeAlias = Literal["OK", "DRAINING", "GROWING", "AT RISK", "STALLED", 
 WINDOW_MS: Final = 6_000
 """How far back a verdict looks."""
 STALLED_MS: Final = 3_000
-"""A position must have stood still for this long."""
+"""A group's position must have stood still for this long."""
+APART_MS: Final = 15_000
+"""A partition whose group moves must have stood still for this long: a group works through its partitions in turns."""
+KEPT_MS: Final = 20_000
+"""How far back looks are kept."""
 RATE_MS: Final = 3_000
 """Rates, and what is computed from them, are of this last part of the window."""
+ETA_MS: Final = 8_000
+"""The time to zero is estimated by the pace of this last part of the window: longer than rates, so that it wobbles less."""
 BEHIND_S_OK: Final = 2.0
 """A group that has no more before it than it does in this time keeps up."""
 FEW_RECORDS: Final = 20
@@ -56,7 +62,7 @@ def judge(window: Sequence[Look], *, stalled_ms: int = STALLED_MS) -> Judged:
     lags = [each.end - _at(each) for each in window]
     lag, last = lags[-1], window[-1]
     coming, going = _rates(window)
-    eta_s = round(lag / (going - coming), 1) if lag > 0 and going > coming else None
+    eta_s = _eta_s(window, lag)
     verdict, reason = _verdict(window, lags, going, stalled_ms)
     if verdict == "OK" and lag <= 0:
         eta_s = 0.0
@@ -69,10 +75,11 @@ def judge(window: Sequence[Look], *, stalled_ms: int = STALLED_MS) -> Judged:
 def _verdict(  # noqa: PLR0911  one return a verdict, in the order in which they count
     window: Sequence[Look], lags: Sequence[int], going: float, stalled_ms: int
 ) -> tuple[Verdict, str]:
-    first, last, lag = window[0], window[-1], lags[-1]
+    last, lag = window[-1], lags[-1]
+    first = next(each for each in window if each.at >= last.at - WINDOW_MS)
     recent = _recent(window)
     was = recent.end - _at(recent)
-    if min(lags) <= 0:
+    if any(lag <= 0 and each.at >= last.at - WINDOW_MS for lag, each in zip(lags, window, strict=True)):
         return "OK", "reached the end within the window"
     if len(window) < 2:
         return "UNKNOWN", "looked at once only"
@@ -106,6 +113,19 @@ def _stood_ms(window: Sequence[Look]) -> int:
             break
         since = look.at
     return last.at - since
+
+
+def _eta_s(window: Sequence[Look], lag: int) -> float | None:
+    """Return the time to zero at the pace since the position began to move, at most ETA_MS ago; None: never."""
+    last = window[-1]
+    looks = [each for each in window if each.at >= last.at - ETA_MS]
+    moving = next((n for n in range(1, len(looks)) if _at(looks[n]) != _at(looks[n - 1])), None)
+    if moving is None:
+        return None
+    begun = looks[moving - 1]
+    seconds = (last.at - begun.at) / 1000
+    closed = (begun.end - _at(begun)) - lag
+    return round(lag * seconds / closed, 1) if closed > 0 and lag > 0 else None
 
 
 def _recent(window: Sequence[Look]) -> Look:

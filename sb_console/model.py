@@ -138,6 +138,7 @@ class LagGroup(Struct, frozen=True):
     skew: float | None
     reason: str
     unpublished: int
+    window: tuple[Look, ...] = ()
 
 
 class Prices(Struct, frozen=True):

@@ -104,12 +104,8 @@ def _account(snapshot: Snapshot, account: seen.AccountSeen) -> Snapshot:
 
 
 def _places(snapshot: Snapshot, places: seen.PlacesSeen) -> Snapshot:
-    rows = {f"{each.topic}/{each.partition}": each for each in places.places}
-    made = {key: lagging.row(snapshot.rows.get(key), place, places.at) for key, place in rows.items()}
-    groups = lagging.groups(made.values())
-    return replace(
-        snapshot, rows=made, groups=groups, verdict=lagging.overall(groups, made.values()), requests=places.requests
-    )
+    rows, groups = lagging.looked(snapshot.rows, snapshot.groups, places.places, places.at)
+    return replace(snapshot, rows=rows, groups=groups, verdict=lagging.overall(groups), requests=places.requests)
 
 
 def _stream(snapshot: Snapshot, stream: seen.StreamSeen) -> Snapshot:

@@ -37,9 +37,9 @@ def view(snapshot: Snapshot, ui: Ui) -> View:
             width,
             ("lag ", "dim"),
             (snapshot.verdict, style_of(snapshot.verdict)),
+            *silence(snapshot, "positions"),
             (f"  {count(sum(each.lag for each in snapshot.groups))} records wait", ""),
             (f" in {len(snapshot.rows)} partitions, {snapshot.requests} requests a look", "dim"),
-            *silence(snapshot, "positions"),
         ),
         blank(width),
     ]

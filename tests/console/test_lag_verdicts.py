@@ -3,6 +3,8 @@
 import pytest
 
 from sb_console.lag import Look, judge, skew, worst
+from sb_console.lagging import looked
+from sb_console.observations import Place
 
 
 def window(*looks, start=0):
@@ -71,9 +73,57 @@ def test_rates_are_of_the_last_seconds_only():
     assert judge(stalled_then_fast).eta_s == 6.0
 
 
+@pytest.mark.parametrize("pace", [[400] * 30, [380, 420, 300, 500, 410] * 6, [450] * 8 + [380] * 22], ids=str)
+def test_the_time_to_zero_comes_true(pace):
+    """A backlog of 8,000 records is worked off while 50 a second come: what was said 5 s on is held against what it took."""
+    looks = [(0, 8_000 + 50 * n) for n in range(5)]
+    committed, said = 0, {}
+    for second, done in enumerate(pace):
+        end = looks[-1][1] + 50
+        committed = min(end, committed + done)
+        looks.append((committed, end))
+        said[second] = judge(window(*looks)[-20:]).eta_s
+        if committed == end:
+            break
+    for second in range(5, len(said) - 3):
+        assert said[second] == pytest.approx(len(said) - 1 - second, rel=0.3), (second, said)
+
+
 def test_the_worst_and_how_uneven():
     assert worst(["OK", "DRAINING", "STALLED", "GROWING"]) == "STALLED"
     assert worst([]) == "OK"
     assert skew([10, 10, 10]) == 1.0
     assert skew([30, 0, 0]) == 3.0
     assert skew([0, 0]) is None
+
+
+def looks(*rounds):
+    """Looks at a group of two partitions, one a second: ((committed, end), (committed, end)) each."""
+    rows, groups = {}, ()
+    for number, parts in enumerate(rounds):
+        places = [
+            Place("g", "t", partition, committed, committed, 0, end, "o", 1, 1)
+            for partition, (committed, end) in enumerate(parts)
+        ]
+        rows, groups = looked(rows, groups, places, 1_000 * number)
+    return rows, groups[0]
+
+
+def test_a_group_that_takes_its_partitions_in_turns_drains():
+    rows, group = looks(*(((300 * n, 5_000), (0, 3_000)) for n in range(8)))
+    assert group.verdict == "DRAINING"
+    assert group.eta_s == pytest.approx((8_000 - 2_100) / 300, abs=0.1)
+    assert rows["t/1"].verdict == "UNKNOWN", "its turn may come yet"
+
+
+def test_a_partition_that_stands_apart_for_long_is_stalled_and_told_for_its_group():
+    rows, group = looks(*(((100 * n, 100 * n), (5, 40 + n)) for n in range(20)))
+    assert rows["t/0"].verdict == "OK"
+    assert rows["t/1"].verdict == "STALLED"
+    assert group.verdict == "STALLED"
+    assert "partition 1" in group.reason
+
+
+def test_a_group_that_stands_is_stalled_soon():
+    _, group = looks(*(((10, 20 + n), (7, 7)) for n in range(4)))
+    assert group.verdict == "STALLED"

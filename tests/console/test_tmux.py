@@ -1,0 +1,109 @@
+"""The console in a real terminal: started by its command in tmux, typed at, read from the screen."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+from local_pipeline import ROOT
+
+pytestmark = pytest.mark.e2e
+WAIT_S = 40.0
+
+
+class Terminal:
+    """A tmux server of its own with one window."""
+
+    def __init__(self, folder, environ, *arguments, size=(80, 24)):
+        self.socket = str(folder / "tmux.sock")
+        self.environ = {**environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        command = [sys.executable, "-m", "sb_local.cli", "console", *arguments]
+        shown = " ".join(f"'{each}'" for each in command)
+        self.name = uuid.uuid4().hex[:8]
+        self.tmux("-f", os.devnull, "new-session", "-d", "-s", self.name, "-x", str(size[0]), "-y", str(size[1]),
+                  "-c", str(folder), f"{shown}; echo ended with $?; sleep 1000")  # fmt: skip
+
+    def tmux(self, *arguments):
+        done = subprocess.run(
+            ["tmux", "-S", self.socket, *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        return done.stdout
+
+    def type(self, *keys):
+        for key in keys:
+            self.tmux("send-keys", "-t", self.name, *(["-l", key] if len(key) == 1 or " " in key else [key]))
+
+    def screen(self, *flags):
+        return self.tmux("capture-pane", "-p", *flags, "-t", self.name)
+
+    def until(self, words):
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            if words in self.screen():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{words!r} not seen:\n{self.screen()}")
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self.socket, "kill-server"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def terminal(environ, tmp_path):
+    if shutil.which("tmux") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("tmux is missing")
+        pytest.skip("no tmux here")
+    opened = []
+
+    def open_one(*arguments, size=(80, 24), **more):
+        folder = tmp_path / str(len(opened))
+        folder.mkdir()
+        opened.append(Terminal(folder, {**environ, **more}, *arguments, size=size))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+def test_typed_at_and_read(terminal):
+    tty = terminal()
+    tty.until("everything keeps up")
+    tty.until("no bottleneck")
+    tty.type("3")
+    tty.until("in 48 partitions")
+    tty.type(":", "stream", "Enter")
+    tty.until("updates of")
+    tty.type("Tab")
+    tty.until("dead letters kept")
+    tty.type("?")
+    tty.until("everywhere")
+    tty.type("Escape")
+    tty.tmux("resize-window", "-t", tty.name, "-x", "160", "-y", "40")
+    tty.type("1")
+    tty.until("LAST TWO MINUTES")
+    lines = tty.screen().splitlines()
+    assert max(map(len, lines)) > 120
+    tty.type("q")
+    tty.until("ended with 0")
+
+
+def test_without_colour_and_in_ascii(terminal):
+    tty = terminal("--ascii", NO_COLOR="1")
+    tty.until("everything keeps up")
+    tty.until("no bottleneck")
+    assert tty.screen().isascii()
+    codes = {code for found in re.findall(r"\x1b\[([0-9;]*)m", tty.screen("-e")) for code in found.split(";")}
+    assert not codes & {str(n) for n in [*range(30, 39), *range(40, 49), *range(90, 108)]}, codes
+    tty.type("q")
+    tty.until("ended with 0")
