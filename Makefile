@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 ARGS ?=
 WORKERS ?= 2
+PICTURE_OFFSET ?= 23000
 
-.PHONY: up test lint types imports autobahn test-all sim torture bench clean
+.PHONY: up test lint types imports autobahn test-all sim torture bench picture clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -48,6 +49,13 @@ torture: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+picture: $(VENV)/.dev
+	@folder=$$(mktemp -d); export SB_DATA=$$folder/data SB_PORT_OFFSET=$(PICTURE_OFFSET) SB_LOG_LEVEL=error; \
+	echo "watching a pipeline for a minute and a half" >&2; \
+	$(BIN)/sb local --quiet --duration 95 >/dev/null & sleep 5; \
+	$(BIN)/sb console --record $$folder/picture.sbrec --duration 85 && wait && \
+	$(BIN)/python -m sb_console.picture $$folder/picture.sbrec docs/console.svg; rm -rf $$folder
 
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (set PYTHON=...)" >&2; exit 1; }

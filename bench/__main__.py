@@ -7,13 +7,16 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import fanout, idle, latency, rest, startup, throughput
+from bench import console, fanout, idle, latency, rest, startup, throughput
 
 Row = tuple[str, str, str]
 THROUGHPUT_MESSAGES = 100_000
 MEMORY_MESSAGES = 1_000_000
 LATENCY_PER_S = 100
 LATENCY_S = 20.0
+CONSOLE_PER_S = 20_000
+CONSOLE_S = 300.0
+CONSOLE_SEEKS = 100
 FANOUTS = ((50, 0), (50, 100), (5, 0))
 """Events a client follows, and its `conflate_ms`."""
 
@@ -103,11 +106,38 @@ def rest_rows(runs: int) -> list[Row]:
     ]
 
 
+def console_rows(_runs: int) -> list[Row]:
+    """Measure the console."""
+    done = console.measure(CONSOLE_PER_S, CONSOLE_S)
+    seeks, looks = console.seek_ms(CONSOLE_SEEKS), console.lag_ms(200, CONSOLE_SEEKS)
+    what = f"console, {CONSOLE_PER_S} stream items/s for {CONSOLE_S:.0f} s"
+    return [
+        (what, "items/s that it took", f"{done.updates_per_s:,.0f}"),
+        ("", "paints a second", f"{done.paints_per_s:.1f}"),
+        ("", "key to paint, p50 and p99, ms", f"{done.key_ms_p50:.0f}, {done.key_ms_p99:.0f}"),
+        ("", "share of a core", f"{done.core:.2f}"),
+        ("", "memory over the time, MB", " ".join(f"{each:.0f}" for each in done.memory_mb)),
+        ("", "start to first paint, s", f"{done.first_paint_s:.2f}"),
+        ("", "q to the end of the process, s", f"{done.exit_s:.2f} (exit {done.code})"),
+        (
+            "seek in a recording of an hour",
+            "p50 and p99, ms",
+            f"{statistics.median(seeks):.0f}, {latency.quantile(seeks, 0.99):.0f}",
+        ),
+        (
+            "look at 200 partitions and judge them",
+            "p50 and p99, ms",
+            f"{statistics.median(looks):.0f}, {latency.quantile(looks, 0.99):.0f}",
+        ),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[int], list[Row]]] = {
     "throughput": throughput_rows,
     "memory": memory_rows,
     "latency": latency_rows,
     "startup": startup_rows,
+    "console": console_rows,
     "fanout": fanout_rows,
     "idle": idle_rows,
     "rest": rest_rows,

@@ -1,6 +1,7 @@
 """`sb console`: the operations console, with a screen or without one."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from sb_console import headless, profiles
 from sb_console.profiles import Profile
 from sb_console.query import Node, QueryError, parse
 from sb_console.record import Recording, RecordingError
-from sb_core.runtime import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from sb_core.runtime import EXIT_FAILED, EXIT_OK, EXIT_USAGE, GC_THRESHOLDS
 from sb_core.settings import SettingsError
 
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console; return its exit code."""
+    gc.set_threshold(*GC_THRESHOLDS)
     made = parser()
     arguments = made.parse_args(argv)
     try:

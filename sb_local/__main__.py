@@ -1,6 +1,8 @@
 """`sb local`: the whole pipeline in one process on embedded parts, fed by the simulator or by recorded feeds."""
 
 import argparse
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +10,10 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from sb_console.__main__ import main as console_main
 from sb_core import settings as settings_module
 from sb_core.runtime import EXIT_FAILED, EXIT_USAGE, Context, run_main
-from sb_core.settings import SettingsError
+from sb_core.settings import Settings, SettingsError
 from sb_generator.replay import ReplayOptions, replay
 from sb_generator.sender import HttpSender
 from sb_local import status
@@ -18,6 +21,7 @@ from sb_local.service import NAME, LocalService
 
 STATUS_S = 1.0
 NO_FEED = "none"
+LOG_FILE = "local.log"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         help="end when everything is through; exit 1 if the account doesn't balance",
     )
     made.add_argument("--duration", type=float, metavar="SECONDS", help="end after this time")
-    made.add_argument("--quiet", action="store_true", help="no status line every second")
+    made.add_argument("--quiet", action="store_true", help="no console, and no status line every second")
     return made
 
 
@@ -111,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"sb local: {error}\n")
         return EXIT_USAGE
+    if wants_console(arguments):
+        return with_console(list(sys.argv[1:] if argv is None else argv), settings)
     run = Run(arguments)
 
     def make(context: Context) -> LocalService:
@@ -121,6 +127,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(msgspec.json.encode(run.account).decode() + "\n")
         if arguments.until_idle and (run.failed or not run.account["balanced"]):
             return EXIT_FAILED
+    return code
+
+
+def wants_console(arguments: argparse.Namespace) -> bool:
+    """Say whether a person sits there and waits for nothing but the pipeline itself."""
+    ends = arguments.until_idle or arguments.duration is not None
+    return not arguments.quiet and not ends and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def with_console(argv: Sequence[str], settings: Settings) -> int:
+    """Run the pipeline in a process of its own, which logs to a file, and the console here; both end with the console."""
+    log = Path(settings.data) / LOG_FILE
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as lines:
+        # a session of its own, so that Ctrl-C at the console is the console's alone
+        command = [sys.executable, "-m", "sb_local", "--quiet", *argv]
+        pipeline = subprocess.Popen(command, stdout=lines, stderr=lines, start_new_session=True)  # noqa: S603  ourselves
+    try:
+        code = console_main([])
+    finally:
+        ended_before = pipeline.poll()
+        if ended_before is None:
+            pipeline.send_signal(signal.SIGTERM)
+            pipeline.wait(settings.stop_deadline_s + 5)
+    if ended_before:
+        sys.stderr.write(f"sb local: the pipeline had ended with {ended_before}; {log} says why\n")
+        return EXIT_FAILED
     return code
 
 

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("QUEUE", 8, keep=7),
     Column("ERR/S", 6, right=True, keep=4),
     Column("ERRORS", 7, right=True, keep=3),
-    Column("LAST TWO MINUTES", 24, flex=1, keep=2),
+    Column("LAST TWO MINUTES", 16, flex=1, keep=2),
     Column("NOTE", 26, flex=2, keep=1),
 )
 
@@ -159,7 +159,7 @@ def _table(snapshot: Snapshot, width: int) -> Table:
                     Cell(bar(stage.fill, 8), level(stage.fill) if stage.fill else "edge", stage.fill or 0.0),
                     number(rate(stage.errors_per_s), stage.errors_per_s, "bad" if stage.errors_per_s else "dim"),
                     number(count(stage.errors), stage.errors, "" if stage.errors else "dim"),
-                    Cell(spark(snapshot.series.get(stage.name, ()), 24 + wide // 3), "spark"),
+                    Cell(spark(snapshot.series.get(stage.name, ()), 16 + wide // 3), "spark"),
                     Cell(_note(stage), "dim"),
                 ),
             )

@@ -3,13 +3,15 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import uuid
 
 import pytest
-from local_pipeline import ROOT
+from local_pipeline import PORTS, ROOT
+from ports import free_offset
 
 pytestmark = pytest.mark.e2e
 WAIT_S = 40.0
@@ -21,7 +23,7 @@ class Terminal:
     def __init__(self, folder, environ, *arguments, size=(80, 24)):
         self.socket = str(folder / "tmux.sock")
         self.environ = {**environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-        command = [sys.executable, "-m", "sb_local.cli", "console", *arguments]
+        command = [sys.executable, "-m", "sb_local.cli", *arguments]
         shown = " ".join(f"'{each}'" for each in command)
         self.name = uuid.uuid4().hex[:8]
         self.tmux("-f", os.devnull, "new-session", "-d", "-s", self.name, "-x", str(size[0]), "-y", str(size[1]),
@@ -77,7 +79,7 @@ def terminal(environ, tmp_path):
 
 
 def test_typed_at_and_read(terminal):
-    tty = terminal()
+    tty = terminal("console")
     tty.until("everything keeps up")
     tty.until("no bottleneck")
     tty.type("3")
@@ -99,7 +101,7 @@ def test_typed_at_and_read(terminal):
 
 
 def test_without_colour_and_in_ascii(terminal):
-    tty = terminal("--ascii", NO_COLOR="1")
+    tty = terminal("console", "--ascii", NO_COLOR="1")
     tty.until("everything keeps up")
     tty.until("no bottleneck")
     assert tty.screen().isascii()
@@ -107,3 +109,16 @@ def test_without_colour_and_in_ascii(terminal):
     assert not codes & {str(n) for n in [*range(30, 39), *range(40, 49), *range(90, 108)]}, codes
     tty.type("q")
     tty.until("ended with 0")
+
+
+def test_sb_local_in_a_terminal_opens_the_console_and_ends_with_it(terminal, tmp_path):
+    offset = free_offset(*PORTS)
+    tty = terminal("local", SB_DATA=str(tmp_path / "data"), SB_PORT_OFFSET=str(offset))
+    tty.until("everything keeps up")
+    tty.type("7")
+    tty.until("50 a second wanted")
+    tty.type("q")
+    tty.until("ended with 0")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", 4000 + offset)) != 0, "the pipeline is gone"
+    assert "stopped" in (tmp_path / "data" / "local.log").read_text()
