@@ -50,7 +50,7 @@ async def migrate(address: MysqlAddress) -> None:
             database=address.database,
         ),
         poolclass=NullPool,
-        connect_args={"connect_timeout": CONNECT_S, "charset": "utf8mb4"},
+        connect_args={"connect_timeout": CONNECT_S, "charset": "utf8mb4", "cursor_cls": QuietCursor},
     )
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)
