@@ -167,6 +167,10 @@ class Pool:
             await connection.connect()
             for statement in _SESSION:
                 await connection.query(statement)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            # what the driver says of a connection that is closed the moment it was accepted
+            connection.close()
+            raise ConnectionError(str(error)) from error
         except BaseException:
             connection.close()
             raise

@@ -607,3 +607,22 @@ def test_other_addresses_are_refused_without_telling_the_password(url):
     with pytest.raises(ValueError, match=r"mysql://user|port|options") as raised:
         parse_address(url)
     assert "pw" not in str(raised.value)
+
+
+def test_a_server_that_closes_what_it_accepts_is_unavailable(clock, run):
+    """As a proxy does whose server is away."""
+
+    async def close_at_once(stream):
+        await stream.aclose()
+
+    async def test():
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, close_at_once, 0, host="127.0.0.1"))
+            url = f"mysql://u:p@127.0.0.1:{listener.socket.getsockname()[1]}/d"
+            async with connected_mysql_store(url, clock) as store:
+                for _ in range(30):
+                    with pytest.raises(UnavailableError):
+                        await store.ping()
+            nursery.cancel_scope.cancel()
+
+    run(test)

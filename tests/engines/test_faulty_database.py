@@ -28,6 +28,7 @@ NAMES = ("ingest", "football", "distribute")
 PORTS = (4000, 4101)
 MESSAGES = 4_000
 EVENTS = 40
+BACK_S = 20
 
 
 class Football(Services):
@@ -132,6 +133,10 @@ def restored(engines, services, ago_s, sender):
     services.wire.cut()
     engines.stack.mysql_tool("", given=f"DROP DATABASE {name};\n{dump}")
     services.wire.mend()
+    until = time.monotonic() + BACK_S
+    while services.ask("football", "/v1/account").status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("ago_s", [3, pytest.param(30, marks=pytest.mark.slow)])
