@@ -223,6 +223,8 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 @pytest.fixture(scope="session")
 def mysql_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real MySQL or MariaDB that a test may kill, started for this session; whoever pauses it wakes it again."""
+    if os.environ.get("SB_TEST_MYSQL"):
+        pytest.skip("the server of SB_TEST_MYSQL is not ours to kill")
     folder = tmp_path_factory.mktemp("stack-mysql")
     try:
         started = stack.up(folder, ("mysql",))
@@ -234,10 +236,17 @@ def mysql_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.down(folder, purge=True)
 
 
+@pytest.fixture(scope="session")
+def mysql_server(request: pytest.FixtureRequest) -> str:
+    """A real server's URL, of a user who may make databases: SB_TEST_MYSQL's, else that of one that a test may kill."""
+    url = os.environ.get("SB_TEST_MYSQL")
+    return url or request.getfixturevalue("mysql_stack").store_url
+
+
 @pytest.fixture
-def mysql_ask(mysql_stack: Stack) -> Callable[..., list[tuple[Any, ...]]]:
+def mysql_ask(mysql_server: str) -> Callable[..., list[tuple[Any, ...]]]:
     """Ask the real server, one statement after the other, beside any store; return the last one's rows."""
-    address = parse_mysql_address(mysql_stack.store_url)
+    address = parse_mysql_address(mysql_server)
 
     async def asked(statements: tuple[str, ...]) -> list[tuple[Any, ...]]:
         at = {"host": address.host, "port": address.port, "user": address.user, "password": address.password}
@@ -266,11 +275,11 @@ def mysql_url(mysql_empty_url: str) -> str:
 
 
 @pytest.fixture
-def mysql_empty_url(mysql_stack: Stack, mysql_ask: Callable[..., list[tuple[Any, ...]]]) -> Iterator[str]:
+def mysql_empty_url(mysql_server: str, mysql_ask: Callable[..., list[tuple[Any, ...]]]) -> Iterator[str]:
     """The URL of an empty database of its own, which is dropped at the end."""
     name = f"sportsbet_t{uuid4().hex[:12]}"
     mysql_ask(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    yield mysql_stack.store_url.rpartition("/")[0] + f"/{name}"
+    yield mysql_server.rpartition("/")[0] + f"/{name}"
     mysql_ask(f"DROP DATABASE {name}")
 
 

@@ -564,7 +564,7 @@ async def held_open(address, statement):
 def test_who_is_not_let_in_hears_that_it_is_unavailable(mysql_url, clock, run):
     async def test():
         for url in (
-            mysql_url.replace(":sportsbet@", ":wrong@"),
+            re.sub(r":[^:/@]+@", ":wrong@", mysql_url),
             mysql_url + "_is_not_there",
             "mysql://sportsbet:secret@127.0.0.1:1/x",
         ):
