@@ -1,4 +1,4 @@
-"""`python -m bench [throughput|memory|latency|startup|fanout|idle|rest …] [--runs N] [--json]`: prints a table of medians and ranges."""
+"""`python -m bench [throughput|memory|latency|startup|generate|fanout|idle|rest …] [--runs N] [--json]`: prints a table of medians and ranges."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import console, fanout, idle, latency, rest, startup, throughput
+from bench import console, fanout, generate, idle, latency, rest, startup, throughput
 
 Row = tuple[str, str, str]
 THROUGHPUT_MESSAGES = 100_000
@@ -17,6 +17,7 @@ LATENCY_S = 20.0
 CONSOLE_PER_S = 20_000
 CONSOLE_S = 300.0
 CONSOLE_SEEKS = 100
+GENERATED_MS = 2_000
 FANOUTS = ((50, 0), (50, 100), (5, 0))
 """Events a client follows, and its `conflate_ms`."""
 
@@ -64,6 +65,25 @@ def startup_rows(_runs: int) -> list[Row]:
     return [
         ("clean clone to first odds over WebSocket", "first time, with downloads, s", f"{done.first_s:.1f}"),
         ("", "second time, s", f"{done.second_s:.1f}"),
+    ]
+
+
+def generate_rows(runs: int) -> list[Row]:
+    """Measure the generator alone, then how late it sends in an open loop."""
+    rows: list[Row] = []
+    for language in ("canonical", "uof", "xml", "betfair"):
+        done = [generate.measure(language, GENERATED_MS) for _ in range(runs)]
+        what = (
+            f"generation alone, {generate.POPULATION} matches in play, {language}, {done[0].bytes_each:,.0f} bytes each"
+        )
+        rows.append((what, "messages/s of one core", spread([each.per_s for each in done], ",.0f")))
+    late = [generate.lateness(LATENCY_S) for _ in range(runs)]
+    what = f"open loop, {generate.OPEN_LOOP_PER_S:,.0f} messages/s"
+    return [
+        *rows,
+        (what, "sent late, p50, ms", spread([each.p50_ms for each in late], ".1f")),
+        ("", "p99, ms", spread([each.p99_ms for each in late], ".1f")),
+        ("", "messages/s", spread([each.per_s for each in late], ",.0f")),
     ]
 
 
@@ -138,6 +158,7 @@ SCENARIOS: dict[str, Callable[[int], list[Row]]] = {
     "latency": latency_rows,
     "startup": startup_rows,
     "console": console_rows,
+    "generate": generate_rows,
     "fanout": fanout_rows,
     "idle": idle_rows,
     "rest": rest_rows,

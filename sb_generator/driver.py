@@ -6,7 +6,7 @@ far as it is prices only, not at all. What could not be delivered is followed by
 The world is stepped AHEAD_MS into the future, so that what it says waits for its time and not the other way round.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import anyio
@@ -53,6 +53,8 @@ class Driver:
         self._begun = anyio.Event()
         self._world: World | None = None
         self._speaker: Speaker = LANGUAGES[controls.language]()
+        self.on_sent: Callable[[list[float]], None] | None = None
+        """Hears, for each document handed to the network, how late that was, in ms."""
         self._session = ""
         self._begun_ms = 0
         self._stood_ms = 0
@@ -295,7 +297,10 @@ class Driver:
             return
         speaker = self._speaker
         query = {"session": self._session} if speaker.session else {}
-        self._late.observe(max(0, self._clock.now_ms() - batch[0].ms) / 1000)
+        now_ms = self._clock.now_ms()
+        self._late.observe(max(0, now_ms - batch[0].ms) / 1000)
+        if self.on_sent is not None:
+            self.on_sent([float(now_ms - each.ms) for each in batch])
         delivered = await deliver(send, speaker.provider, speaker.body(batch), speaker.content_type, query)
         self._counts["sent"] += len(batch)
         self._counts["retried"] += delivered.retried
