@@ -192,8 +192,12 @@ class Faults(Generic[T]):
             repeats = 1 + self._chance.below(REPEATS_MAX)
             # each of the repeats is one document more
             self.struck["duplicate"] += repeats - 1
+            data = self._handle.bytes_of(made)
+            changed = data != self._handle.bytes_of(thing)
             for _ in range(repeats):
-                self._hold(self._later, self._count + self._chance.below(LATER_MAX), self._marked(made, "duplicate"))
+                # what struck the first counts there
+                again = self._handle.struck(thing, "duplicate", data, None, broken=changed)
+                self._hold(self._later, self._count + self._chance.below(LATER_MAX), again)
         return self._sent_when(made) + more
 
     def _taken(self, thing: T) -> str | None:

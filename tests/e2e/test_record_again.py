@@ -14,7 +14,7 @@ BODIES = [
     ("canonical", None, b'{"type":"odds","ts":1700000000000,"event":"rec:1","sport":"football","markets":[]}'),
     ("canonical", None, b"{ broken"),
     ("canonical", None, b"\xff\xfe\x00 no text"),
-    ("canonical", None, '{"type":"fixture","ts":1700000000001,"event":"rec:1","name":"Göztepe  –  Ünye"}'.encode()),
+    ("canonical", None, '{"type":"fixture","ts":1700000000001,"event":"rec:1","name":"Göztepe  /  Ünye"}'.encode()),
     (
         "uof",
         "hi.-.live.bet_stop.1.sr:match.7.-",

@@ -19,6 +19,7 @@ from sb_generator.world import World
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = 1_782_237_600_000
 HOUR = 3_600_000
+SEED_5 = "d4ae9ab3ec6d72621b591c2d6cf4489c13ce628045bbd0574a5fa9ccfe93e5eb"
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,68 @@ def test_a_seed_gives_the_same_bytes_in_every_interpreter():
     # ... and however one steps
     assert found == {digest(5, ORIGIN + 20_000, 37) + "\n"}
     assert found != {digest(6, ORIGIN + 20_000, 1_000) + "\n"}
+
+
+def test_the_bytes_of_a_seed_are_these_on_every_python():
+    """Whoever changes what the world says changes this on purpose."""
+    assert digest(5, ORIGIN + 20_000, 1_000) == SEED_5
+
+
+def week(days, live=5):
+    """Read some days of one small league's worth of events, and every offer's probabilities."""
+    reader = Reader()
+    for line in lines(World(17, ORIGIN, 0.05, live=live), ORIGIN + days * 24 * HOUR, 600_000):
+        reader.take(line)
+    return reader
+
+
+def check_week(reader, events):
+    done = [each for each in reader.events.values() if each.statuses[-1] in {"closed", "cancelled", "postponed"}]
+    assert len(done) >= events
+    for event in done:
+        # every market ends settled or cancelled
+        assert set(event.markets) == set(event.ended)
+    for sport, play in PLAYS.items():
+        assert all(abs(each / 10_000 - play.margin) < 0.001 for each in reader.books[sport]), sport
+    assert reader.half > 0
+    return done
+
+
+@pytest.fixture
+def probabilities(monkeypatch):
+    """All offers that are made go through here: the probabilities of a market add up to 1."""
+    from sb_generator import shelf  # noqa: PLC0415  to wrap what the shelf asks
+
+    seen = []
+    quote = shelf._quote
+
+    def checked(offer, margin):
+        assert all(-1e-9 <= each <= 1.0 + 1e-9 for each in offer.probabilities), offer
+        if offer.whole:
+            assert abs(sum(offer.probabilities) - 1.0) < 1e-9, offer
+        seen.append(offer.market)
+        return quote(offer, margin)
+
+    monkeypatch.setattr(shelf, "_quote", checked)
+    shelf._pages.cache_clear()
+    yield seen
+    shelf._pages.cache_clear()
+
+
+def test_a_day_passes_every_rule_of_its_sports(probabilities):
+    check_week(week(1), 20)
+    assert len(set(probabilities)) > 40
+
+
+@pytest.mark.slow
+def test_a_week_passes_every_rule_of_its_sports(probabilities):
+    done = check_week(week(7), 250)
+    ways = Counter(status for each in done for status in each.statuses)
+    assert {"delayed", "postponed", "interrupted", "abandoned", "cancelled"} <= set(ways)
+    assert any(each.unseen for each in done)
+    assert any(len(set(each.names)) > 1 for each in done)
+    assert any(each.statuses.count("not_started") > 1 for each in done)
+    assert len(set(probabilities)) > 60
 
 
 def test_the_wanted_rate_is_kept_from_the_first_second():
