@@ -160,7 +160,12 @@ SETTINGS: Final = (
         "The database: `sqlite:///path`, `memory:` or `mysql://user:password@host:port/name`. Default: `store.db` under `SB_DATA`.",
         secret=True,
     ),
-    Setting("store_replica_url", "URL", "A copy of the database: lists of names, and events where it is new enough, are read there.", secret=True),
+    Setting(
+        "store_replica_url",
+        "URL",
+        "A copy of the database: lists of names, and events where it is new enough, are read there.",
+        secret=True,
+    ),
     Setting("cache_url", "URL", "The cache: `memory:`, `redis://host:port/0` or `redis+cluster://…`.", secret=True),
     Setting("cache_entries_max", "entries", "Events that the in-process cache keeps."),
     Setting("bind", "address", "Address all services listen on; beyond loopback it needs `SB_API_KEYS`."),

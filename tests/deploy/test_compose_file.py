@@ -142,7 +142,7 @@ def test_data_lies_in_named_volumes():
 
 def test_the_broker_comes_back_soon_and_makes_no_topics_by_accident():
     environment = SERVICES["kafka"]["environment"]
-    assert environment["KAFKA_BROKER_SESSION_TIMEOUT_MS"] == 3000
+    assert environment["KAFKA_BROKER_SESSION_TIMEOUT_MS"].endswith(":-3000}")
     assert environment["KAFKA_BROKER_HEARTBEAT_INTERVAL_MS"] == 500
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert environment["PATH"].startswith("/opt/kafka/bin:")
