@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 PICTURE_OFFSET ?= 23000
 
-.PHONY: up test lint types imports autobahn test-all sim torture bench picture clean
+.PHONY: up test lint types imports autobahn schemathesis test-all sim torture bench picture clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -28,7 +28,13 @@ autobahn: $(VENV)/.dev
 		PYTHONPATH=$(VENV)/virtualenv27 $(PYTHON27) -m virtualenv -q $(VENV)/autobahn >&2 && \
 		$(VENV)/autobahn/bin/pip -q install autobahntestsuite==0.8.2 >&2; }
 
-test-all: $(VENV)/.dev autobahn lint imports types
+schemathesis: $(VENV)/.dev
+	@test -x $(VENV)/schemathesis/bin/schemathesis || { \
+		echo "installing Schemathesis (once)" >&2; \
+		$(PYTHON) -m venv $(VENV)/schemathesis >&2 && \
+		$(VENV)/schemathesis/bin/pip --disable-pip-version-check -q install 'schemathesis>=4.32,<5' >&2; }
+
+test-all: $(VENV)/.dev autobahn schemathesis lint imports types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev

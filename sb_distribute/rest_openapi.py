@@ -9,12 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from sb_core.ops import software_version
+from sb_core.topics import SPORTS
 from sb_distribute import rest_types
 from sb_distribute.rest_operations import OPERATIONS, PROBLEMS_OF_ALL, Operation
-from sb_distribute.rest_queries import INSTANTS, LISTS, NoQuery
+from sb_distribute.rest_queries import INSTANT_DIGITS_MAX, INSTANTS, LISTS, NoQuery
 
 Json = dict[str, Any]
 
+_PROBLEM: Final = "application/problem+json"
 _REF: Final = "#/components/schemas/{name}"
 _ABOUT: Final = """\
 One may bet on a market now if its `open` is true and its event is not `stale`; nothing else is needed.
@@ -117,7 +119,14 @@ def _query_parameter(name: str, schema: Json) -> Json:
         schema.pop("default", None)
     schema = _given(schema)
     if name in INSTANTS:
-        schema = {"anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}]}
+        most = 10**INSTANT_DIGITS_MAX - 1
+        whole = {"type": "integer", "minimum": -most, "maximum": most}
+        empty = {"type": "string", "maxLength": 0}
+        schema = {"anyOf": [whole, {"type": "string", "format": "date-time"}, empty]}
+    if name == "cursor":
+        schema["format"] = "cursor"
+    if name == "sport":
+        schema["items"] = {"enum": list(SPORTS)}
     if name in LISTS:
         described |= {"style": "form", "explode": False}
     return {**described, "schema": schema}
@@ -158,7 +167,8 @@ def _problems(operation: Operation) -> Json:
     return {
         str(status): {
             "description": " or ".join(f"`{code}`" for code in named),
-            "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
+            # a head that is too large is refused before anybody knows what it asks
+            **({} if status == 431 else {"content": {_PROBLEM: {"schema": {"$ref": _REF.format(name="Problem")}}}}),
         }
         for status, named in sorted(codes.items())
     }

@@ -140,7 +140,9 @@ PROBLEMS_OF_ALL: Final = (
     (400, "bad_cursor"),
     (401, "unauthorized"),
     (403, "forbidden"),
+    (414, "too_large"),
     (429, "too_many"),
+    (431, "too_large"),
     (500, "internal"),
     (503, "unavailable"),
 )

@@ -137,6 +137,9 @@ LISTS: Final = frozenset({"sport", "status", "competition", "market", "line", "p
 """Parameters that take comma-separated lists, and may be repeated."""
 INSTANTS: Final = frozenset({"from", "to", "at"})
 """Parameters that take a time."""
+TEXTS: Final = frozenset({"q", "cursor"})
+"""Parameters that take any text."""
+INSTANT_DIGITS_MAX: Final = 15
 
 _Q = TypeVar("_Q", bound=NoQuery)
 
@@ -151,10 +154,14 @@ def read_query(kind: type[_Q], pairs: Iterable[tuple[str, str]]) -> _Q:
     lists: dict[str, list[str]] = {}
     for name, value in pairs:
         if name in LISTS:
+            if value.count(",") >= FILTER_ITEMS_MAX:
+                raise BadQueryError("bad_parameter", f"`{name}` has more than {FILTER_ITEMS_MAX} items")
             lists.setdefault(name, []).extend(_items(name, value))
         elif name in found:
             raise BadQueryError("bad_parameter", f"`{name[:40]}` is given twice")
         else:
+            if value.lower() == "null" and name not in TEXTS:
+                raise BadQueryError("bad_parameter", f"`{name[:40]}` is null: leave it out instead")
             found[name] = instant(name, value) if name in INSTANTS and value else value
     known = kind_parameters(kind)
     present = {name: value for name, value in found.items() if value != "" or name not in known}
@@ -183,7 +190,7 @@ def _plain(message: str) -> str:
     return message.replace("Object contains unknown field", "unknown parameter").replace(" - at `$.", " - at `")[:300]
 
 
-_WHOLE: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_WHOLE: Final = re.compile(rf"-?[0-9]{{1,{INSTANT_DIGITS_MAX}}}", re.ASCII)
 _RFC3339: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+\- ])([0-9]{2}):([0-9]{2}))",
