@@ -37,6 +37,8 @@ PORT = 17_900
 OFFSET = 13_700
 """Where none of the other services is: the console is alone with the stream."""
 WARM_UP_S = 5.0
+RECORD_S_MAX = 60.0
+CHUNK_BYTES_MIN = 100
 KEY_EVERY_S = 0.25
 HOUR_MS = 3_600_000
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -183,11 +185,13 @@ def _watch(terminal: Terminal, seconds: float) -> tuple[list[float], tuple[float
 
 
 def _updates(terminal: Terminal) -> float:
-    """Freeze and look at the recording that the console makes of itself: updates a second, as it counted them."""
+    """Have the console record itself, and return the updates a second that it counted."""
     path = Path(tempfile.mkdtemp()) / "bench.sbrec"
     os.write(terminal.fd, f":record {path}\r".encode())
     terminal.until(b"recording to", 60)
-    _idle(terminal, 13.0)
+    until = time.monotonic() + RECORD_S_MAX
+    while path.stat().st_size < CHUNK_BYTES_MIN and time.monotonic() < until:
+        _idle(terminal, 0.5)
     seen = [each for each in Recording.read(path).observations() if isinstance(each, StreamSeen)]
     path.unlink()
     path.parent.rmdir()

@@ -12,6 +12,7 @@ import struct
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -109,17 +110,24 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
-        self._file.write(MAGIC)
-        self._file.flush()
+        self._write(MAGIC)
 
     def put(self, first: int, last: int, body: bytes) -> None:
         """Write a chunk."""
-        self._file.write(_HEAD.pack(first, last, len(body)) + body)
-        self._file.flush()
+        self._write(_HEAD.pack(first, last, len(body)) + body)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what can't be written any more was told before."""
+        with suppress(OSError):
+            self._file.close()
 
 
 class Recording:

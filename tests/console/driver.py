@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from textual import events
 
 from sb_console.app import Canvas, Console
+from sb_console.headless import SOURCES
 from sb_console.paint import words
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Driven:
@@ -37,6 +38,10 @@ class Driven:
             else:
                 for each in key:
                     self.app.on_key(events.Key(each, each))
+
+    async def begun(self):
+        """Wait until every source has answered: on a busy machine the verdict may be anything by then."""
+        await self.until(lambda: len(self.app.live.sources) >= SOURCES and self.app.live.rows)
 
     async def until(self, found, wait_s=WAIT_S):
         """Wait until words are on the screen, or a question about the app is answered by yes."""

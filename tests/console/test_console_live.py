@@ -18,8 +18,9 @@ def test_an_operators_round(live, live_profile, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     async def work(see):
-        await see.until("everything keeps up")
-        await see.until("no bottleneck")
+        await see.begun()
+        await see.until("account  accepted")
+        await see.until("everything keeps up", wait_s=90.0)
         await see.press("2")
         await see.until("8 of 8 services are OK")
         await see.press("enter")
@@ -51,7 +52,7 @@ def test_an_operators_round(live, live_profile, tmp_path, monkeypatch):
 
 def test_freeze_time_travel_and_the_write_lock(live, live_profile):
     async def work(see):
-        await see.until("everything keeps up")
+        await see.begun()
         await see.press("7")
         await see.until("a second wanted")
         rate = live.http.get(f"{live.url(4004)}/v1/state").json()["rate"]
@@ -99,7 +100,7 @@ def test_a_poison_message_is_seen_mended_and_replayed_once(live, live_profile):
     }
 
     async def work(see):
-        await see.until("everything keeps up")
+        await see.begun()
         await see.press("5")
         await see.until(lambda: "dead letters" in see.app.live.sources)
         known = {letter.id for letter in see.app.live.letters}
@@ -138,7 +139,7 @@ def test_hostile_names_go_through_the_whole_pipeline_and_leave_the_screen_as_it_
     assert live.post("/v1/feeds/canonical", json.dumps(fixture)).status_code == 202
 
     async def work(see):
-        await see.until("everything keeps up")
+        await see.begun()
         await see.press(":", "event hostile:1", "enter")
         await see.until("Evil")
         name = see.app.live.board.name  # ingest takes control characters out; the rest of it is the console's business
@@ -187,7 +188,7 @@ def test_ending_leaves_no_thread_behind(live_profile):
     before = {each.name for each in threading.enumerate()}
 
     async def work(see):
-        await see.until("everything keeps up")
+        await see.begun()
         await see.press("q")
 
     drive(live_profile, work)

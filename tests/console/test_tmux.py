@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -80,8 +79,7 @@ def terminal(environ, tmp_path):
 
 def test_typed_at_and_read(terminal):
     tty = terminal("console")
-    tty.until("everything keeps up")
-    tty.until("no bottleneck")
+    tty.until("account  accepted")
     tty.type("3")
     tty.until("in 48 partitions")
     tty.type(":", "stream", "Enter")
@@ -102,8 +100,7 @@ def test_typed_at_and_read(terminal):
 
 def test_without_colour_and_in_ascii(terminal):
     tty = terminal("console", "--ascii", NO_COLOR="1")
-    tty.until("everything keeps up")
-    tty.until("no bottleneck")
+    tty.until("account  accepted")
     assert tty.screen().isascii()
     codes = {code for found in re.findall(r"\x1b\[([0-9;]*)m", tty.screen("-e")) for code in found.split(";")}
     assert not codes & {str(n) for n in [*range(30, 39), *range(40, 49), *range(90, 108)]}, codes
@@ -114,11 +111,9 @@ def test_without_colour_and_in_ascii(terminal):
 def test_sb_local_in_a_terminal_opens_the_console_and_ends_with_it(terminal, tmp_path):
     offset = free_offset(*PORTS)
     tty = terminal("local", SB_DATA=str(tmp_path / "data"), SB_PORT_OFFSET=str(offset))
-    tty.until("everything keeps up")
+    tty.until("account  accepted")
     tty.type("7")
     tty.until("50 a second wanted")
     tty.type("q")
     tty.until("ended with 0")
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", 4000 + offset)) != 0, "the pipeline is gone"
-    assert "stopped" in (tmp_path / "data" / "local.log").read_text()
+    assert '"event":"stopped"' in (tmp_path / "data" / "local.log").read_text(), "the pipeline wound down in order"
