@@ -37,6 +37,8 @@ STALL_MS_MAX: Final = 2_000
 SILENT_MS: Final = 15_000
 """After a pause that its receivers may have taken for an outage, everything is said again."""
 RECOVERY_DELAY_MS: Final = 2_000
+RECOVERY_EVERY_S: Final = 30
+"""How often a recovery may be asked for."""
 IDLE_S: Final = 3_600.0
 
 
@@ -61,6 +63,7 @@ class Driver:
         self._from_ms = 0
         """Since when the world runs without a break: nothing was planned to go before."""
         self._recoveries = 0
+        self._asked_ms = -RECOVERY_EVERY_S * 1000
         self._recovery: tuple[int, str] | None = None
         self._sending = False
         self._lost = False
@@ -157,13 +160,20 @@ class Driver:
             await self._begun.wait()
         return self.run
 
-    def recover(self, request: str) -> bool:
-        """Say everything that stands, as an answer to who asked for it; False where there is no world to speak of."""
+    def ask(self, request: str) -> int | None:
+        """Have everything said again, for whoever asks; return the seconds until that may be asked again.
+
+        0: it is said, with this request's id. None: there is no world to speak of.
+        """
         if self._world is None or self.controls.state != "running":
-            return False
-        if self._recovery is None:
-            self._recovery = self._clock.now_ms(), request
-        return True
+            return None
+        now_ms = self._clock.now_ms()
+        waits_ms = self._asked_ms + RECOVERY_EVERY_S * 1000 - now_ms
+        if waits_ms > 0:
+            return -(-waits_ms // 1000)
+        self._asked_ms = now_ms
+        self._recovery = now_ms, request
+        return 0
 
     # the world
 

@@ -1,6 +1,9 @@
 """The generator's routes on port 4004: its state, and commands."""
 
+import re
+from collections.abc import Mapping
 from typing import Final, cast
+from xml.sax.saxutils import escape
 
 import msgspec
 from quart import Response, current_app, request
@@ -10,10 +13,13 @@ from sb_core.auth import KeyCheck
 from sb_core.ops import Ops, OpsAnswer
 from sb_core.web import make_app, problem, require, respond
 from sb_generator.control import Command, Patch
-from sb_generator.driver import Driver
+from sb_generator.driver import RECOVERY_EVERY_S, Driver
 
 NAME: Final = "feed-generator"
 _DRIVER: Final = "SB_GENERATOR"
+_PRODUCTS: Final = ("liveodds", "pre")
+"""As Sportradar names its producers 1 and 3 in paths."""
+_REQUEST: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}", re.ASCII)
 _COMMANDS: Final[tuple[Command, ...]] = ("start", "pause", "stop")
 
 _patch: Final = msgspec.json.Decoder(Patch)
@@ -25,6 +31,7 @@ def make_generator_app(ops: Ops, keys: KeyCheck, driver: Driver) -> QuartTrio:
     app.config[_DRIVER] = driver
     app.add_url_rule("/v1/state", "state", view_func=_state, methods=["GET"])
     app.add_url_rule("/v1/state", "patch", view_func=_patched, methods=["PATCH"])
+    app.add_url_rule("/v1/<product>/recovery/initiate_request", "recovery", view_func=_recovery, methods=["POST"])
     for command in _COMMANDS:
         app.add_url_rule(f"/v1/{command}", command, view_func=_command, methods=["POST"])
     return app
@@ -42,6 +49,27 @@ def _answer() -> Response:
 @require("read", "operate")
 async def _state() -> Response:
     return _answer()
+
+
+@require("operate")
+async def _recovery(product: str) -> Response:
+    """Answer as the provider's REST interface does: what stands comes with the feed, then snapshot_complete."""
+    request_id = request.args.get("request_id", "")
+    if product not in _PRODUCTS or not _REQUEST.fullmatch(request_id):
+        return _said(
+            400, "BAD_REQUEST", f"products are {', '.join(_PRODUCTS)}; request_id is 1 to 64 of A-Z a-z 0-9 . _ -"
+        )
+    waits_s = _driver().ask(request_id)
+    if waits_s is None:
+        return _said(503, "SERVICE_UNAVAILABLE", "the simulator is not running")
+    if waits_s > 0:
+        return _said(429, "TOO_MANY_REQUESTS", f"one recovery in {RECOVERY_EVERY_S} s", {"retry-after": str(waits_s)})
+    return _said(202, "ACCEPTED", f"request {request_id} of {product}")
+
+
+def _said(status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = f'<response response_code="{code}"><message>{escape(text)}</message></response>'
+    return respond(OpsAnswer(status, "application/xml", body.encode()), headers or {})
 
 
 @require("operate")

@@ -328,6 +328,32 @@ def test_patches(run):
     assert set(last["faults"].values()) == {0.0}
 
 
+def test_a_recovery_that_is_asked_for_is_answered_once_in_30_s(run):
+    async def main():
+        async with serving() as feeds, generator(feeds.url, started=False) as client:
+            ask = "/v1/liveodds/recovery/initiate_request?after=1&request_id=r77"
+            stopped = await client.post(ask)
+            await client.patch("/v1/state", json={"language": "uof"})
+            await client.post("/v1/start")
+            with anyio.fail_after(5):
+                while not any(b"odds_change" in each[2] for each in feeds.requests):  # noqa: ASYNC110  as above
+                    await anyio.sleep(0.02)
+            first, again = await client.post(ask), await client.post(ask)
+            wrong = await client.post("/v1/other/recovery/initiate_request?request_id=r1")
+            with anyio.fail_after(10):
+                while not any(b"snapshot_complete" in each[2] for each in feeds.requests):  # noqa: ASYNC110
+                    await anyio.sleep(0.02)
+        said = b"\n".join(each[2] for each in feeds.requests)
+        return stopped, first, again, wrong, said
+
+    stopped, first, again, wrong, said = run(main)
+    assert [each.status_code for each in (stopped, first, again, wrong)] == [503, 202, 429, 400]
+    assert b'response_code="ACCEPTED"' in first.content
+    assert 0 < int(again.headers["retry-after"]) <= 30
+    assert said.count(b'snapshot_complete request_id=\\"r77\\"') == 2  # of both producers
+    assert said.count(b'request_id=\\"r77\\"') > 20
+
+
 def test_commands_ask_for_the_scope(run):
     digest = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # of "key"
 
