@@ -35,9 +35,10 @@ KINDS = (
 class Feed:
     """Messages from a seed; the first event has half of them, so that its past outgrows every memory of ids."""
 
-    def __init__(self, seed, messages, events=20, first=0.5):
+    def __init__(self, seed, messages, events=20, first=0.5, sports=SPORTS):
         self._random = random.Random(seed)
         self._first = first
+        self._sports = sports
         self._events = [f"acme:match:{number}" for number in range(1, events + 1)]
         self._now = BASE_MS
         self.messages = [self._message() for _ in range(messages)]
@@ -50,7 +51,7 @@ class Feed:
         chance = self._random
         self._now += chance.choice((0, STEP_MS, STEP_MS, 2 * STEP_MS))
         number = 0 if chance.random() < self._first else chance.randrange(len(self._events))
-        sport = SPORTS[number % len(SPORTS)]
+        sport = self._sports[number % len(self._sports)]
         kind = chance.choices([name for name, _ in KINDS], [weight for _, weight in KINDS])[0]
         message = {
             "type": kind,

@@ -65,15 +65,14 @@ def stopped_in_turn(services, times, chance):
 
 
 def check(services, whole, times, seed):
-    messages = Feed(seed, times * SECONDS_MAX * PER_S * 4, events=160, first=0.05).messages
-    football = [each for each in messages if each["sport"] == "football"]
-    sender = PressingSender(services.url(4000), football, per_s=PER_S, batch=BATCH)
+    messages = Feed(seed, times * SECONDS_MAX * PER_S, events=40, first=0.05, sports=("football",)).messages
+    sender = PressingSender(services.url(4000), messages, per_s=PER_S, batch=BATCH)
     sender.start()
     stopped_in_turn(services, times, random.Random(seed))
     sender.enough = True
     sender.finish()
     account = settled(services, PAIR, ports=(4000, 4101))
-    check_left(Left(services, account), whole(football[: sender.sent]))
+    check_left(Left(services, account), whole(messages[: sender.sent]))
     fenced = 0
     for name in PAIR:
         assert services.logged(name, "crashed") == []
