@@ -90,7 +90,7 @@ def node(offset: int = 18_000, **settings: object) -> Iterator[Target]:
     """Run a node alone in a process; stop it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SB_")}
     environment |= {"SB_PORT_OFFSET": str(offset), "SB_LOG_LEVEL": "warn", "SB_PIPELINE": ""}
-    environment |= {"SB_LOG_URL": "memory:", "SB_STORE_URL": "memory:"}
+    environment |= {"SB_LOG_URL": "memory:", "SB_STORE_URL": "memory:", "SB_STREAM_CLIENT_CONNECTIONS_MAX": "100000"}
     environment |= {f"SB_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen([sys.executable, "-m", "bench.fanout_node"], cwd=ROOT, env=environment)
     try:
