@@ -192,13 +192,14 @@ def _games(view: View) -> Stretch:
 
 
 def _player_points(
-    view: View, at: Stretch, specifiers: Mapping[str, str], _outcomes: tuple[str, ...]
+    view: View, _at: Stretch, specifiers: Mapping[str, str], _outcomes: tuple[str, ...]
 ) -> Results | None:
     player = specifiers["player"]
     if player not in view.players or len(view.players) != len(view.moment.tally):
         return None
     over = above(4 * view.moment.tally[view.players.index(player)] - quarters_of(specifiers["total"]))
-    return _pair(over) if at.over or over == "won" else None
+    # overtime counts too
+    return _pair(over) if view.ended or over == "won" else None
 
 
 def _total_games(view: View, at: Stretch, specifiers: Mapping[str, str], outcomes: tuple[str, ...]) -> Results | None:
