@@ -7,7 +7,6 @@ What is wrong is a SettingsError that names the variable; nothing is guessed or 
 
 import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from sb_core.auth import Keys
+from sb_core.env_file import SettingsError as SettingsError
+from sb_core.env_file import read_env_file
 from sb_core.topics import SPORTS
 
 PREFIX: Final = "SB_"
@@ -32,10 +33,6 @@ PORTS: Final[Mapping[str, int]] = {
 LEVELS: Final = ("debug", "info", "warn", "error")
 _MIB: Final = 1024 * 1024
 _SECRET_FILE_BYTES_MAX: Final = 65_536
-
-
-class SettingsError(ValueError):
-    """A setting is missing, malformed or contradictory; the message names the variable and how to mend it."""
 
 
 class Setting(Struct, frozen=True):
@@ -330,47 +327,6 @@ def _number(setting: Setting, text: str) -> int:
         upper = f" and at most {setting.maximum}" if setting.maximum is not None else ""
         raise SettingsError(f"{setting.env} is {number}: it must be at least {setting.minimum}{upper} ({setting.unit})")
     return number
-
-
-_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    r"""Read `KEY=VALUE` lines: comments, `export`, single and double quotes; a missing file is empty.
-
-    Unquoted values end at ` #`; double quotes know \n, \" and \\. Raises SettingsError with the line's number.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: can't be read: {error}") from error
-    values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        match = _LINE.fullmatch(stripped)
-        value = _unquoted(match[2]) if match else None
-        if match is None or value is None:
-            raise SettingsError(f"{path} line {number}: not KEY=VALUE")
-        if value:
-            values[match[1]] = value
-    return values
-
-
-_ESCAPES: Final = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
-
-
-def _unquoted(text: str) -> str | None:
-    if text[:1] == "'":
-        match = re.fullmatch(r"'([^']*)'\s*(?:#.*)?", text)
-        return match[1] if match else None
-    if text[:1] == '"':
-        match = re.fullmatch(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?', text)
-        return re.sub(r"\\.", lambda m: _ESCAPES.get(m[0], m[0]), match[1]) if match else None
-    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
 
 
 def redacted(url: str) -> str:

@@ -22,11 +22,11 @@ from sb_core.messages import (
     SnapshotComplete,
 )
 from sb_core.records import Record
-from sb_core.sports import Problem
 from sb_ingest.documents import Document
 from sb_ingest.knowledge import Known, RequestKnowledge, event_record, reference_record
 from sb_ingest.limits import Limits
 from sb_ingest.providers import Learnt, Normalised, Normaliser, Refusal
+from sb_ingest.refusals import display, of_message, of_problem, unusable
 from sb_ingest.rulebook import SportBook, enabled_part, named_market
 
 STAGE: Final = "ingest"
@@ -105,16 +105,16 @@ class Assembly:
             knowledge = knowledge.of_document(document.key)
         if document.error is not None:
             # not raised: its traceback would hold this frame and so the document, a ring that waits for the collector
-            found = _unusable(document.error, document.data, session, producer)
+            found = unusable(document.error, document.data, session, producer)
         else:
             try:
                 found = normaliser.normalise(document.data, knowledge, session, producer)
             except FeedError as error:
-                found = _unusable(error, document.data, session, producer)
+                found = unusable(error, document.data, session, producer)
             except Exception as error:  # noqa: BLE001  a fault of a normaliser costs its document, never the feed
                 self.faults.append(error)
                 said = FeedError("rule_fault", f"a fault of ours: {type(error).__name__}")
-                found = _unusable(said, document.data, session, producer)
+                found = unusable(said, document.data, session, producer)
         self.ignored += found.ignored
         if found.ignored:
             self._count("ignored", found.ignored)
@@ -140,7 +140,7 @@ class Assembly:
             else:
                 self._of_event(index, message, raw)
         except FeedError as error:
-            self._refuse(index, _of_message(error, message, raw))
+            self._refuse(index, of_message(error, message, raw))
 
     def _control(self, message: AnyMessage) -> None:
         message = msgspec.structs.replace(
@@ -180,7 +180,7 @@ class Assembly:
             if isinstance(checked.message, Fixture) and isinstance(checked.message.replaces, str):
                 self._replaced(checked.message, checked.message.replaces)
         for problem in checked.problems:
-            self._refuse(index, _of_problem(problem, message, raw))
+            self._refuse(index, of_problem(problem, message, raw))
 
     def _book(self, event: str, told: str) -> SportBook:
         """Find an event's sport: what is known of it, what the message says, or what the request says."""
@@ -274,7 +274,7 @@ class Assembly:
             Refused(
                 index=index,
                 event=refusal.event,
-                market=_display(refusal.market, refusal.line),
+                market=display(refusal.market, refusal.line),
                 code=refusal.code,
                 message=refusal.message,
             )
@@ -355,49 +355,3 @@ class Assembly:
 
     def _count(self, name: str, number: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
-
-
-def _display(market: str | None, line: str | None) -> str | None:
-    return f"{market}|{line}" if market is not None and line else market
-
-
-def _unusable(error: FeedError, raw: bytes, session: object, producer: str) -> Normalised:
-    market, _, line = (error.market or "").partition("|")
-    refusal = Refusal(
-        code=error.code,
-        message=error.message,
-        raw=raw,
-        event=error.event,
-        market=market or None,
-        line=line if market else None,
-        producer=producer,
-    )
-    return Normalised(refusals=(refusal,), session=session)
-
-
-def _of_message(error: FeedError, message: AnyMessage, raw: bytes) -> Refusal:
-    return Refusal(
-        code=error.code,
-        message=error.message,
-        raw=raw,
-        event=message.event or None,
-        sport=message.sport or None,
-        ts=None if error.code == "bad_time" else message.ts,
-        provider=message.provider,
-        producer=message.producer,
-    )
-
-
-def _of_problem(problem: Problem, message: AnyMessage, raw: bytes) -> Refusal:
-    return Refusal(
-        code=problem.code,
-        message=problem.message,
-        raw=raw,
-        event=message.event or None,
-        sport=message.sport or None,
-        market=problem.market,
-        line=problem.line,
-        ts=message.ts,
-        provider=message.provider,
-        producer=message.producer,
-    )
