@@ -21,7 +21,8 @@ from typing import Final
 from msgspec import Struct
 
 from sb_core import settings as settings_module
-from sb_core.settings import PREFIX, SETTINGS, Settings, SettingsError, read_env_file
+from sb_core.env_file import read_env_file
+from sb_core.settings import PREFIX, SETTINGS, Settings, SettingsError
 
 FILE: Final = "console.toml"
 LOCAL: Final = "local"

@@ -7,6 +7,7 @@ What is wrong is a SettingsError that names the variable; nothing is guessed or 
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from sb_core import settings as module
-from sb_core.settings import PORTS, SETTINGS, Settings, SettingsError, load, read_env_file
+from sb_core.env_file import read_env_file
+from sb_core.settings import PORTS, SETTINGS, Settings, SettingsError, load
 
 DIGEST = "a" * 64
 
