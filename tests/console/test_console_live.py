@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 from console_parts import profile_of
@@ -125,6 +126,10 @@ def test_a_poison_message_is_seen_mended_and_replayed_once(live, live_profile):
         return rows[-1]
 
     drive(live_profile, work)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and "odds" not in [entry["type"] for entry in live.history("poison:1")]:
+        time.sleep(0.1)
+    time.sleep(1)  # a second time would have come by now
     history = live.history("poison:1")
     assert [entry["type"] for entry in history].count("odds") == 1
     event = live.event("poison:1")

@@ -89,6 +89,7 @@ def test_typed_at_and_read(terminal):
     tty.type("?")
     tty.until("everywhere")
     tty.type("Escape")
+    tty.until("dead letters kept")  # Esc and a key at once would be Alt and that key
     tty.tmux("resize-window", "-t", tty.name, "-x", "160", "-y", "40")
     tty.type("1")
     tty.until("LAST TWO MINUTES")
