@@ -22,11 +22,10 @@ from sb_distribute.conflate import Change
 from sb_distribute.cursor import Position
 from sb_distribute.listener import NodeListener
 from sb_distribute.loader import Loader, Loads
+from sb_distribute.patience import PatientReader
 from sb_distribute.producers import ProducerRow, Producers, jittered
 from sb_distribute.state import EventSnapshot, NodeState, Step
 
-READ_RECORDS_MAX: Final = 500
-READ_WAIT_S: Final = 1.0
 WANTED_RETRY_S: Final = 1.0
 EVENT_DEADLINE_S: Final = 4.0
 WAITERS_MAX: Final = 10_000
@@ -242,11 +241,12 @@ class Node:
         ends: Mapping[TopicPartition, int],
         reached: anyio.Event,
     ) -> None:
+        patient = PatientReader(self._context, reader)
         self._next = {place: places.get(place, end) for place, end in ends.items()}
         while True:
             if not reached.is_set() and self.reached(ends):
                 reached.set()
-            delivery = await reader.read(records_max=READ_RECORDS_MAX, wait_s=READ_WAIT_S)
+            delivery = await patient.read()
             for place in delivery.assigned:
                 reader.seek(place, places.get(place, ends.get(place, 0)))
             if delivery.records:
