@@ -1,6 +1,7 @@
 """A running pipeline and a recording of it, shared by the console's tests: both are real."""
 
 import os
+from pathlib import Path
 
 import anyio
 import pytest
@@ -10,22 +11,30 @@ from local_pipeline import running
 from sb_console import headless
 
 RECORDED_S = 7.0
+HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+def pytest_collection_modifyitems(items):
+    """Let a module's tests share one pipeline: it costs half a core for as long as it runs."""
+    for item in items:
+        if HERE in item.path.parents and "live" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(f"console-{item.path.stem}"))
+
+
+@pytest.fixture(scope="module")
 def live(tmp_path_factory):
     """A pipeline with the simulator."""
     with running(tmp_path_factory.mktemp("console") / "data") as pipeline:
         yield pipeline
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def live_profile(live):
     """The profile of the running pipeline."""
     return profile_of(live.data, live.offset)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recorded(live, live_profile, tmp_path_factory):
     """A recording of the running pipeline: its file, and the snapshot that was live at its end."""
     live.post("/v1/feeds/canonical", '{"type":"odds","ts":1,"event":"bad:1","markets":7}')

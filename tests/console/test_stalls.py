@@ -152,7 +152,6 @@ def test_stop_a_processor_and_start_it_again(tmp_path):
         texts = [entry.text for entry in watched.snapshot.timeline if entry.subject == "sb-process-football"]
         assert any("→ DRAINING" in text for text in texts), texts
         assert any("→ OK" in text for text in texts), texts
-        assert min(estimates_off(watched.history)) <= WITHIN
 
 
 @pytest.mark.e2e

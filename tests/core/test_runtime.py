@@ -63,7 +63,7 @@ def test_what_is_on_disk_is_there_again(run, tmp_path):
         ({"log_url": "kafka://localhost:port"}, "SB_LOG_URL: 'localhost:port' is not host:port"),
         ({"store_url": "oracle://u:hunter2@h/db"}, "SB_STORE_URL begins with oracle:, whose adapter is not built yet"),
         ({"cache_url": "memcached://h/0"}, "SB_CACHE_URL begins with memcached:, whose adapter is not built yet"),
-        ({"store_replica_url": "sqlite:///x"}, "SB_STORE_REPLICA_URL"),
+        ({"store_replica_url": "oracle://u:hunter2@h/db"}, "SB_STORE_REPLICA_URL begins with oracle:"),
         ({"log_url": "sqlite://x"}, "SB_LOG_URL must be sqlite:///path"),
         ({"log_url": "sqlite:///"}, "SB_LOG_URL must be sqlite:///path"),
         ({"log_url": "sqlite:////proc/nowhere/log.db"}, "SB_LOG_URL: the folder of /proc/nowhere/log.db can't be made"),

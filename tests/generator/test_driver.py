@@ -351,7 +351,7 @@ def test_a_recovery_that_is_asked_for_is_answered_once_in_30_s(run):
     assert b'response_code="ACCEPTED"' in first.content
     assert 0 < int(again.headers["retry-after"]) <= 30
     assert said.count(b'snapshot_complete request_id=\\"r77\\"') == 2  # of both producers
-    assert said.count(b'request_id=\\"r77\\"') > 20
+    assert said.count(b'request_id=\\"r77\\"') > 5
 
 
 def test_commands_ask_for_the_scope(run):
