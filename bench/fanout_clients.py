@@ -22,7 +22,8 @@ SETTLE_S: Final = 10.0
 STORM: Final = b"storm\n"
 JITTER_S: Final = 5.0
 """Dropped clients come back within this time, each at a random moment of it."""
-SLOW_READ_BYTES: Final = 4_096
+SLOW_READ_BYTES: Final = 32_768
+"""Enough for the kernel to take some within any write deadline, far less than what comes."""
 SLOW_EVERY_S: Final = 0.5
 SMALL_BUFFER_BYTES: Final = 16_384
 HANDSHAKE: Final = (
@@ -54,7 +55,7 @@ class End(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What came. Times in ms; `cpu` is this process's share of a core while updates came."""
+    """What came. Times (ms) and deliveries are of those who read; `cpu` is this process's share of a core meanwhile."""
 
     deliveries: int
     merged: int
@@ -120,7 +121,7 @@ class _Client:
         self.resumed = False
         self.cursor: str | None = None
         self._wish = {"op": "subscribe", "sub": "s", "events": events, "conflate_ms": conflate_ms}
-        self._port, self._small = port, small
+        self._port, self.odd = port, small
         self.connect()
 
     def connect(self) -> None:
@@ -129,7 +130,7 @@ class _Client:
         self.code: int | None = None
         self.gone = False
         self.socket = socket.socket()
-        if self._small:
+        if self.odd:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         self.socket.connect(("127.0.0.1", self._port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -275,8 +276,9 @@ class Crowd:
             self.merged += item.con
             for market in item.changes.markets:
                 client.open[item.event] = market.open
-                self.latency_ns.append(now_ns - market.info.at)
-                self.made_ns.append(market.info.at)
+                if not client.odd:
+                    self.latency_ns.append(now_ns - market.info.at)
+                    self.made_ns.append(market.info.at)
         if frame.event is not None:
             revs[frame.event.event] = frame.event.rev
             client.open[frame.event.event] = any(market.open for market in frame.event.markets)
