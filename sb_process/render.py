@@ -3,13 +3,14 @@
 The rule: what is shown is a function of state alone; a market's JSON is made once and used in row, log and snapshot.
 """
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from sb_core import odds
-from sb_core.messages import Score
+from sb_core.messages import Result, Score
 from sb_core.shown import EventProducer, Header, Market, Outcome, ShownHold, StatusChange
 from sb_core.sports import MarketType
 from sb_process.state import EventState, Fold, MarketState, OutcomeState
@@ -52,7 +53,7 @@ def margin(market: MarketState, kind: MarketType | None) -> int | None:
     """Return the overround in ten-thousandths where every outcome of the complete set is priced, else None."""
     if kind is not None and kind.complete and kind.outcomes:
         priced = {outcome.id: outcome.odds for outcome in market.outcomes}
-        prices = [priced.get(each) for each in kind.outcomes]
+        prices = list(map(priced.get, kind.outcomes))
     elif market.complete:
         prices = [outcome.odds for outcome in market.outcomes if outcome.listed]
     else:
@@ -62,12 +63,12 @@ def margin(market: MarketState, kind: MarketType | None) -> int | None:
     return odds.overround(cast(list[int], prices))
 
 
-def _outcome(state: OutcomeState, market: MarketState, overround: int | None) -> Outcome:
+_NO_RESULT: Final[tuple[Result | None, str | None]] = (None, None)
+
+
+def _outcome(state: OutcomeState, results: Mapping[str, tuple[Result, str | None]], overround: int | None) -> Outcome:
     price = state.odds
-    result: Any = None
-    dead_heat = None
-    if market.settled is not None:
-        result, dead_heat = market.settled.results.get(state.id, (None, None))
+    result, dead_heat = results.get(state.id, _NO_RESULT) if results else _NO_RESULT
     return Outcome(
         id=state.id,
         source=state.source,
@@ -87,6 +88,7 @@ def _outcome(state: OutcomeState, market: MarketState, overround: int | None) ->
 def market_struct(state: MarketState, kind: MarketType | None) -> Market:
     """Show a market; `kind` is its entry in the sport's catalogue, if it has one."""
     overround = margin(state, kind)
+    results = {} if state.settled is None else state.settled.results
     return Market(
         market=state.market,
         line=state.line,
@@ -101,7 +103,7 @@ def market_struct(state: MarketState, kind: MarketType | None) -> Market:
         cancels=state.cancels,
         overround=None if overround is None else f"{overround // odds.SCALE}.{overround % odds.SCALE:04d}",
         info=state.info,
-        outcomes=[_outcome(each, state, overround) for each in state.outcomes],
+        outcomes=[_outcome(each, results, overround) for each in state.outcomes],
     )
 
 

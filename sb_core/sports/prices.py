@@ -131,10 +131,13 @@ def _check_ids(
 ) -> None:
     if len(outcomes) > scope.limits.outcomes_max:
         raise FeedError("too_large", f"{len(outcomes)} outcomes are more than {scope.limits.outcomes_max}")
+    named = () if kind is None else kind.outcomes
     for outcome in outcomes:
+        if outcome.id in named:
+            continue
         if not is_id(outcome.id):
             raise FeedError("bad_id", f"outcome {outcome.id[:40]!r} is no id")
-        if kind is not None and outcome.id not in kind.outcomes and not has_outcome(kind, outcome.id):
+        if kind is not None and not has_outcome(kind, outcome.id):
             raise FeedError("bad_id", f"{kind.name} has no outcome {outcome.id[:40]!r}")
     if scope.rules.repeated_outcome and len({outcome.id for outcome in outcomes}) != len(outcomes):
         raise FeedError("rule_repeated_outcome", "an outcome is there twice")
