@@ -76,7 +76,7 @@ class ShownHold(Struct, kw_only=True, frozen=True, gc=False):
     ts: int = 0
 
 
-class Header(Struct, kw_only=True):
+class Header(Struct, kw_only=True, gc=False):
     """An event without its markets, as lists show it. `stale` is filled in by the node that answers."""
 
     event: str
@@ -121,7 +121,7 @@ class StatusChange(Struct, kw_only=True, frozen=True, gc=False):
     open: bool
 
 
-class Changes(Struct, kw_only=True):
+class Changes(Struct, kw_only=True, gc=False):
     """What changed from one `rev` to the next, as whole things.
 
     `event` holds changed top-level fields of Header (not score, rev, ts, updated, lineage, stale).
@@ -134,7 +134,7 @@ class Changes(Struct, kw_only=True):
     closed: list[MarketKey] = []
 
 
-class Update(Struct, kw_only=True):
+class Update(Struct, kw_only=True, gc=False):
     """A record of sports-updates-<sport>: one per `rev`, and the body of a change-log entry."""
 
     v: int = 1
@@ -155,7 +155,7 @@ class Update(Struct, kw_only=True):
     con: bool = False
 
 
-class RawUpdate(Struct, kw_only=True):
+class RawUpdate(Struct, kw_only=True, gc=False):
     """An Update whose changes stay as bytes, for those who pass them on without looking inside."""
 
     event: str

@@ -34,7 +34,7 @@ from sb_process.state import (
 )
 
 
-class Applied(Struct, frozen=True):
+class Applied(Struct, frozen=True, gc=False):
     """What a message came to: the event after it, the markets to store, and the update where it made a `rev`."""
 
     outcome: Outcome

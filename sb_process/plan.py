@@ -48,7 +48,7 @@ UPDATE_BYTES_MAX: Final = 900_000
 """The largest record of an updates topic, below what brokers take by default."""
 
 
-class Decoded(Struct, frozen=True):
+class Decoded(Struct, frozen=True, gc=False):
     """A record with what it says, and why it is refused where it is."""
 
     record: Fetched

@@ -18,7 +18,7 @@ from sb_process.state import EventState, Fold, MarketState, OutcomeState
 _encoder = msgspec.json.Encoder()
 
 
-class RenderedChanges(Struct, kw_only=True):
+class RenderedChanges(Struct, kw_only=True, gc=False):
     """shown.Changes with markets already encoded."""
 
     event: dict[str, Any] = {}
@@ -28,7 +28,7 @@ class RenderedChanges(Struct, kw_only=True):
     closed: list[Any] = []
 
 
-class RenderedUpdate(Struct, kw_only=True):
+class RenderedUpdate(Struct, kw_only=True, gc=False):
     """shown.Update with its changes already rendered."""
 
     v: int = 1

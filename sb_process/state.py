@@ -172,7 +172,7 @@ class EventState(Struct, kw_only=True, omit_defaults=True, gc=False):
     names_bytes: int = 0
 
 
-class Fold(Struct, kw_only=True):
+class Fold(Struct, kw_only=True, gc=False):
     """An event, its markets in order, its last ids (see `remember`) and the digest of all it went through.
 
     `rendered` is a cache of the markets' shown JSON.
