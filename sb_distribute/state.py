@@ -178,6 +178,8 @@ class NodeState:
         """Updates of messages received before then (ms) were not read."""
         self._ahead: dict[str, Version] = {}
         """Few: every update that was committed is read soon."""
+        self._unread: set[str] = set()
+        """Events wanted since a change of theirs could not be read: once loaded, they have changed."""
         self._held_max = held_max
         ring_each = max(1, ring_max // max(1, len(self.partitions)))
         self._tracks = [_Track(ring_each) for _ in self.partitions]
@@ -282,8 +284,7 @@ class NodeState:
             live.apply(change)
         except (msgspec.MsgspecError, RecursionError):
             # Nobody can pass this one on: only the store can tell what it did.
-            track.hole()
-            self._want(event, None)
+            self._lost(track, event)
             return "missing"
         self._hold(event, live)
         return "applied"
@@ -323,6 +324,7 @@ class NodeState:
         if held is not None and held.version >= (event.lineage, event.rev):
             return held
         live = Live(event)
+        live.touched = name in self._unread
         for change in self.wanted.get(name, ()):
             live.touched = True
             if change.version > live.version and live.version == (change.raw.lineage, change.raw.prev):
@@ -334,6 +336,7 @@ class NodeState:
         if seen is not None and live.version < seen:
             return None
         self.wanted.pop(name, None)
+        self._unread.discard(name)
         if (seen is None or live.version > seen) and live.header.updated >= self.read_from_ms:
             self._ahead[name] = live.version
         self._saw(name, live.version)
@@ -346,7 +349,11 @@ class NodeState:
 
     def skip(self, index: int, event: str) -> None:
         """Note that a record about an event could not be read: what is held of it may be too old."""
-        self._tracks[index].hole()
+        self._lost(self._tracks[index], event)
+
+    def _lost(self, track: _Track, event: str) -> None:
+        track.hole()
+        self._unread.add(event)
         self._want(event, None)
 
     def since(self, index: int, at: int) -> Iterator[Change] | None:

@@ -9,13 +9,14 @@ from functools import partial
 import msgspec
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from sb_core import client_frames, shown
 from sb_core.records import ChangeRow
 from sb_core.settings import Settings
+from sb_core.shown import Changes
 from sb_core.topics import partition_of
 from sb_distribute import wire
 from sb_distribute.conflate import Change
@@ -318,7 +319,20 @@ def test_clients_know_what_was(ring_max, wanted, doings):
     trio.run(partial(_play, ring_max, wanted, doings, lossy=False))
 
 
+_NOTHING = Changes()
+_JOINS_AND_ENDS = Changes(event={"competition": {"id": "c1"}, "status": "ended"})
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(wanted=st.lists(st.tuples(wishes, st.sampled_from(wire.FORMATS)), min_size=1, max_size=3), doings=steps)
+@example(  # what nobody could read ended the event, and made it one that the client follows
+    wanted=[({"competitions": ["c1"]}, wire.JSON)],
+    doings=[
+        ("connect", 0, 1),
+        ("update", "a:1", _NOTHING, "odds", False),
+        ("update", "a:1", _JOINS_AND_ENDS, "odds", True),
+        ("load", 0, 1),
+    ],
+)
 def test_clients_recover_from_what_nobody_could_read(wanted, doings):
     trio.run(partial(_play, 2, wanted, doings, lossy=True))
