@@ -78,6 +78,12 @@ class LogAdmin(Protocol):
     async def prune(self, now_ms: int) -> int: ...
 
 
+class Recovery(Protocol):
+    """Asks a provider to say everything again. Raises UnavailableError where it didn't take the request."""
+
+    async def ask(self, producer: str, request: str, after: int | None) -> None: ...
+
+
 class Store(Protocol):
     """The database of events. `commit` is one transaction whose first statement is the fence (FencedError).
 

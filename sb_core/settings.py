@@ -67,6 +67,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     bind: str = "127.0.0.1"
     port_offset: int = 0
     ingest_url: str = ""
+    recovery_urls: str = ""
+    recovery_every_s: int = 30
+    producer_silent_s: int = 20
     distribute_url: str = ""
     stream_url: str = ""
     api_keys: str = ""
@@ -139,6 +142,7 @@ def _derived(settings: Settings) -> dict[str, str]:
         "log_url": f"sqlite:///{data / 'log.db'}",
         "store_url": f"sqlite:///{data / 'store.db'}",
         "ingest_url": f"http://127.0.0.1:{PORTS['feed-ingestion'] + offset}",
+        "recovery_urls": f"sim=http://127.0.0.1:{PORTS['feed-generator'] + offset}",
         "distribute_url": f"http://127.0.0.1:{PORTS['data-distribution'] + offset}",
         "stream_url": f"ws://127.0.0.1:{PORTS['data-distribution-stream'] + offset}",
     }
@@ -169,6 +173,14 @@ SETTINGS: Final = (
     Setting("bind", "address", "Address all services listen on; beyond loopback it needs `SB_API_KEYS`."),
     Setting("port_offset", "ports", "Added to every port, so that several can run on one machine.", 0, 61_431),
     Setting("ingest_url", "URL", "Base URL of ingest, for generator, replay and console."),
+    Setting(
+        "recovery_urls",
+        "URLs",
+        "`provider=URL,…`: whom ingest asks for a recovery; `https://:token@host` sends a token. Default: the simulator.",
+        secret=True,
+    ),
+    Setting("recovery_every_s", "s", "A provider is asked for a recovery at most this often."),
+    Setting("producer_silent_s", "s", "A producer that sent alives and is silent for longer is down."),
     Setting("distribute_url", "URL", "Base URL of the REST service, for the console and clients."),
     Setting("stream_url", "URL", "Base URL of the WebSocket service, for the console and clients."),
     Setting(
@@ -268,6 +280,7 @@ def check(settings: Settings) -> None:
         scheme = url.partition(":")[0]
         if url and (scheme not in schemes or ":" not in url):
             raise SettingsError(f"{PREFIX}{field.upper()} must begin with {' or '.join(f'{s}:' for s in schemes)}")
+    recovery_targets(settings.recovery_urls)
     try:
         keys = Keys.parse(settings.api_keys)
     except ValueError as error:
@@ -277,6 +290,17 @@ def check(settings: Settings) -> None:
             f"SB_BIND is {settings.bind}, which others can reach, and SB_API_KEYS is not set: "
             "set keys, or bind to 127.0.0.1, or say SB_INSECURE=1 if that is what you want"
         )
+
+
+def recovery_targets(text: str) -> dict[str, str]:
+    """Read `provider=URL,…` into base URLs by provider. Raises SettingsError."""
+    targets: dict[str, str] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        provider, _, url = part.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_.\-]+=https?://[^\s/?#\[\]]+(/[^\s?#]*)?", part, re.ASCII):
+            raise SettingsError("SB_RECOVERY_URLS must be `provider=http://host:port,…` or `https:`")
+        targets[provider] = url.rstrip("/")
+    return targets
 
 
 def _loopback(bind: str) -> bool:
@@ -331,7 +355,10 @@ def _number(setting: Setting, text: str) -> int:
 
 
 def redacted(url: str) -> str:
-    """Return a URL without its password, fit for logs."""
+    """Return a URL, or several after names, without passwords, fit for logs."""
+    if "," in url or url.partition("=")[2].startswith("http"):
+        named = (each.partition("=") for each in url.split(","))
+        return ",".join(f"{name}{sign}{redacted(rest)}" for name, sign, rest in named)
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import anyio
-from msgspec import structs
+from msgspec import Struct, structs
 
 from sb_core.errors import DependencyError
 from sb_core.messages import AnyMessage, EventStatus, Fixture
@@ -28,7 +28,7 @@ from sb_generator.speech.canonical import FEED
 from sb_generator.speech.languages import LANGUAGES
 from sb_generator.struck import SpokenHandle
 from sb_generator.voice import LIVE
-from sb_generator.world import World, phases
+from sb_generator.world import PRODUCERS, World, phases
 
 TICK_S: Final = 0.02
 AHEAD_MS: Final = 100
@@ -40,6 +40,17 @@ RECOVERY_DELAY_MS: Final = 2_000
 RECOVERY_EVERY_S: Final = 30
 """How often a recovery may be asked for."""
 IDLE_S: Final = 3_600.0
+OWED_MAX: Final = 8
+"""Recoveries that wait for their time, or for a silent producer."""
+
+
+class _Owed(Struct, frozen=True):
+    """A recovery to be told at `ms`, of what was said after `after_ms`."""
+
+    ms: int
+    request: str
+    producers: tuple[str, ...] = PRODUCERS
+    after_ms: int = 0
 
 
 class Driver:
@@ -64,7 +75,7 @@ class Driver:
         """Since when the world runs without a break: nothing was planned to go before."""
         self._recoveries = 0
         self._asked_ms = -RECOVERY_EVERY_S * 1000
-        self._recovery: tuple[int, str] | None = None
+        self._owed: list[_Owed] = []
         self._sending = False
         self._lost = False
         self._trouble: str | None = None
@@ -160,8 +171,8 @@ class Driver:
             await self._begun.wait()
         return self.run
 
-    def ask(self, request: str) -> int | None:
-        """Have everything said again, for whoever asks; return the seconds until that may be asked again.
+    def ask(self, request: str, producers: Iterable[str] = PRODUCERS, after_ms: int = 0) -> int | None:
+        """Have producers say everything again, for whoever asks; return the seconds until that may be asked again.
 
         0: it is said, with this request's id. None: there is no world to speak of.
         """
@@ -172,7 +183,7 @@ class Driver:
         if waits_ms > 0:
             return -(-waits_ms // 1000)
         self._asked_ms = now_ms
-        self._recovery = now_ms, request
+        self._owed = [*self._owed[-OWED_MAX:], _Owed(now_ms, request, tuple(producers), after_ms)]
         return 0
 
     # the world
@@ -209,17 +220,14 @@ class Driver:
         self.say(each for each in said if each.producer not in quiet)
         if stood_ms > SILENT_MS or back or self._lost:
             self._interrupted(world, now_ms)
-        if self._recovery is not None and now_ms >= self._recovery[0]:
-            self.say(world.recover(now_ms, self._recovery[1]))
-            self._tell(self._speaker.again(now_ms))
-            self._recovery = None
+        self._recover(world, now_ms)
         self._tell(self._speaker.pause(now_ms))
         self._put(self._faults.passed(now_ms))
         self._stood_ms = now_ms
 
     def _begin(self, now_ms: int) -> World:
         self._begun_ms = self._stood_ms = self._from_ms = now_ms
-        self._recovery = None
+        self._owed = []
         world = self._world = World(self.controls.seed, now_ms, self.controls.rate)
         self._session = f"{PROVIDER}-{world.run}"
         self._tell(self._speaker.begin(now_ms))
@@ -233,7 +241,15 @@ class Driver:
         self._recoveries += 1
         request = f"{world.run}-r{self._recoveries}"
         self.say(world.interrupted(now_ms, request))
-        self._recovery = now_ms + RECOVERY_DELAY_MS, request
+        self._owed.append(_Owed(now_ms + RECOVERY_DELAY_MS, request))
+
+    def _recover(self, world: World, now_ms: int) -> None:
+        """Answer the recoveries that are due, but for what of a silent producer: it can't."""
+        due = [each for each in self._owed if now_ms >= each.ms and world.silent.isdisjoint(each.producers)]
+        for each in due:
+            self._owed.remove(each)
+            self.say(world.recover(now_ms, each.request, each.producers, each.after_ms))
+            self._tell(self._speaker.again(now_ms))
 
     def end_events(self, events: Iterable[tuple[str, str, EventStatus]]) -> None:
         """Tell the end of simulated events that aren't this run's: (event, sport, status).

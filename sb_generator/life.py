@@ -25,7 +25,7 @@ from sb_generator.form import Form
 from sb_generator.scene import Moment, Play, Sheet
 from sb_generator.settle import View
 from sb_generator.shelf import Shelf
-from sb_generator.voice import ALL, LIVE, Voice
+from sb_generator.voice import ALL, LASTING, LIVE, Voice
 
 SCORE_DELAY_S: Final = 2.5
 """From a stop to the score that explains it, at most."""
@@ -59,6 +59,8 @@ class Life:
         self._shelf = Shelf(play)
         self._stops: dict[str, int] = {}
         self._due: list[Due] = []
+        self._lasting: Said = []
+        self._acted_ms = 0
         self._rolled: tuple[MarketResult, ...] = ()
         self._pause_ms = 0
         self._voided: tuple[tuple[MarketRef, ...], tuple[int, int]] = ((), (0, 0))
@@ -86,14 +88,20 @@ class Life:
         return self._voice.status
 
     @property
+    def producer(self) -> str:
+        """Who speaks of the event now."""
+        return self._voice.producer
+
+    @property
     def live(self) -> bool:
         """Whether the match is being played."""
         return self._voice.status == "live"
 
     def act(self, due: Due) -> tuple[Said, list[Due]]:
         """Take a step; return what is said and which steps follow."""
-        self._due = []
+        self._due, self._acted_ms = [], due.ms
         said = self._steps[due.step](due)
+        self._lasting += [each for each in said if each.__class__ in LASTING]
         return said, self._due
 
     def hasten(self, ms: int) -> Due | None:
@@ -371,13 +379,15 @@ class Life:
             return []
         return self._voice.odds(ms, self._shelf.price(self._sheet(ms), families, stopped, every=every))
 
-    def snapshot(self, ms: int, request: str) -> Said:
-        """Say everything again, as an answer to a recovery; nothing if there is nothing to say yet or any more."""
-        if self.gone or not self._shelf:
+    def snapshot(self, ms: int, request: str, after_ms: int = 0) -> Said:
+        """Say everything again, as an answer to a recovery; of an event that is over, how it ended after a time."""
+        voice = self._voice
+        if not self._shelf or (self.gone and self._acted_ms <= after_ms):
             return []
-        said: Said = [self._voice.fixture(ms, whole=True)]
+        said: Said = [each for each in self._lasting if each.ts > after_ms]
+        said.append(voice.fixture(ms, whole=True))
         if self._at >= 0:
-            said.append(self._voice.score(ms, self._moments[self._at]))
+            said.append(voice.score(ms, self._moments[self._at]))
         if self.status in PRICED:
             said += self._odds(ms, self.play.families if self.live else self.play.before, every=True)
         return [structs.replace(each, request=request) for each in said]

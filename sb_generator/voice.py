@@ -29,6 +29,8 @@ from sb_generator.scene import Moment
 PRE_MATCH: Final = "3"
 LIVE: Final = "1"
 ALL: Final = ("all",)
+LASTING: Final = frozenset({Settlement, SettlementRollback, Cancel, CancelRollback})
+"""What prices can't say again: a recovery repeats it as it was said."""
 MARKETS_A_MESSAGE_MAX: Final = 120
 M = TypeVar("M", MarketOdds, MarketRef, MarketResult)
 

@@ -14,12 +14,14 @@ from sb_core.ops import Ops, OpsAnswer
 from sb_core.web import make_app, problem, require, respond
 from sb_generator.control import Command, Patch
 from sb_generator.driver import RECOVERY_EVERY_S, Driver
+from sb_generator.voice import LIVE, PRE_MATCH
 
 NAME: Final = "feed-generator"
 _DRIVER: Final = "SB_GENERATOR"
-_PRODUCTS: Final = ("liveodds", "pre")
+_PRODUCTS: Final[Mapping[str, str]] = {"liveodds": LIVE, "pre": PRE_MATCH}
 """As Sportradar names its producers 1 and 3 in paths."""
 _REQUEST: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}", re.ASCII)
+_TIME: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _COMMANDS: Final[tuple[Command, ...]] = ("start", "pause", "stop")
 
 _patch: Final = msgspec.json.Decoder(Patch)
@@ -55,11 +57,14 @@ async def _state() -> Response:
 async def _recovery(product: str) -> Response:
     """Answer as the provider's REST interface does: what stands comes with the feed, then snapshot_complete."""
     request_id = request.args.get("request_id", "")
-    if product not in _PRODUCTS or not _REQUEST.fullmatch(request_id):
+    after = request.args.get("after", "0")
+    if product not in _PRODUCTS or not _REQUEST.fullmatch(request_id) or not _TIME.fullmatch(after):
         return _said(
-            400, "BAD_REQUEST", f"products are {', '.join(_PRODUCTS)}; request_id is 1 to 64 of A-Z a-z 0-9 . _ -"
+            400,
+            "BAD_REQUEST",
+            f"products are {', '.join(_PRODUCTS)}; request_id is 1 to 64 of A-Z a-z 0-9 . _ -; after is ms",
         )
-    waits_s = _driver().ask(request_id)
+    waits_s = _driver().ask(request_id, (_PRODUCTS[product],), int(after))
     if waits_s is None:
         return _said(503, "SERVICE_UNAVAILABLE", "the simulator is not running")
     if waits_s > 0:

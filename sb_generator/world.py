@@ -7,7 +7,8 @@ The wanted rate is kept by refreshing prices: whatever incidents say counts agai
 price changes of the events in play and, more seldom, of those to come.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Final
 
@@ -38,7 +39,9 @@ DEBT_MS_MAX: Final = 10_000
 UPCOMING_EVERY: Final = 8
 """One refresh of so many is of an event to come."""
 TRIES_MAX: Final = 6
-_PRODUCERS: Final = (LIVE, PRE_MATCH)
+PRODUCERS: Final = (LIVE, PRE_MATCH)
+LEFT_MAX: Final = 300
+"""Events that are over of which a recovery still tells how they ended."""
 
 
 class Census(Struct, frozen=True):
@@ -69,6 +72,7 @@ class World:
         self._order = 0
         self._events = 0
         self._lives: dict[str, Life] = {}
+        self._left: deque[Life] = deque(maxlen=LEFT_MAX)
         self._playing: set[str] = set()
         """Competitors of all events; nobody plays twice at a time while there are others."""
         self._refresh_ms = float(origin_ms)
@@ -131,7 +135,7 @@ class World:
         for each in following:
             self._push(life, each)
         if life.gone:
-            del self._lives[life.plan.event]
+            self._left.append(self._lives.pop(life.plan.event))
             self._playing.difference_update(each.id for each in life.plan.competitors)
         self._refresh_ms = min(
             self._refresh_ms + len(said) * 1000.0 / self._rate, max(self._refresh_ms, due.ms + DEBT_MS_MAX)
@@ -141,7 +145,7 @@ class World:
     def _alives(self) -> list[AnyMessage]:
         ts = self._alive_ms
         self._alive_ms += ALIVE_EVERY_MS
-        return [Alive(ts=ts, provider=PROVIDER, producer=each) for each in _PRODUCERS if each not in self.silent]
+        return [Alive(ts=ts, provider=PROVIDER, producer=each) for each in PRODUCERS if each not in self.silent]
 
     def _push(self, life: Life, due: Due) -> None:
         self._order += 1
@@ -257,15 +261,20 @@ class World:
     def interrupted(self, now_ms: int, request: str) -> list[AnyMessage]:
         """Say that the producers were away and that a recovery follows."""
         return [
-            Alive(ts=now_ms, provider=PROVIDER, producer=each, subscribed=False, request=request) for each in _PRODUCERS
+            Alive(ts=now_ms, provider=PROVIDER, producer=each, subscribed=False, request=request) for each in PRODUCERS
         ]
 
-    def recover(self, now_ms: int, request: str) -> list[AnyMessage]:
-        """Say everything that stands, then that this was all."""
+    def recover(
+        self, now_ms: int, request: str, producers: Iterable[str] = PRODUCERS, after_ms: int = 0
+    ) -> list[AnyMessage]:
+        """Say everything of some producers that stands, what was settled and cancelled since, then that this was all."""
         said: list[AnyMessage] = []
-        for life in self._lives.values():
-            said += life.snapshot(now_ms, request)
-        said += [SnapshotComplete(ts=now_ms, provider=PROVIDER, producer=each, request=request) for each in _PRODUCERS]
+        wanted = frozenset(producers)
+        for life in (*self._left, *self._lives.values()):
+            if life.producer in wanted:
+                said += life.snapshot(now_ms, request, after_ms)
+        done = [each for each in PRODUCERS if each in wanted]
+        said += [SnapshotComplete(ts=now_ms, provider=PROVIDER, producer=each, request=request) for each in done]
         return said
 
 

@@ -1,22 +1,23 @@
 """The owner of producers' liveness: reads `sports-alive`, runs the machine, writes its changes in band.
 
-The rule: one node owns it (by consumer group). A change of state goes to every partition of every feed topic and to
+The rule: one node owns it (by consumer group), and it alone asks for recoveries, after that is written down. A change of state goes to every partition of every feed topic and to
 `sports-producers` in one append, and memory adopts it only when that is acknowledged; appended twice it means the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from sb_core import sports, topics
-from sb_core.errors import DependencyError, FencedError, LogTruncatedError
+from sb_core.errors import DependencyError, FencedError, LogTruncatedError, UnavailableError
 from sb_core.messages import Alive, Producer, SnapshotComplete, decode, encode
-from sb_core.ports import Reader
+from sb_core.ports import Reader, Recovery
 from sb_core.records import Delivery, Fetched, Record, TopicPartition
 from sb_core.runtime import Context
-from sb_ingest import producers
+from sb_ingest import producers, recovery
 from sb_ingest.follower import read_to_end
 from sb_ingest.intake import Intake
 from sb_ingest.producers import Liveness
@@ -35,12 +36,18 @@ _encoder: Final = msgspec.json.Encoder()
 class LivenessOwner:
     """Owns producers' liveness while the group assigns `sports-alive` to this node."""
 
-    def __init__(self, context: Context, intake: Intake) -> None:
+    def __init__(self, context: Context, intake: Intake, recoveries: Mapping[str, Recovery]) -> None:
         self._context = context
+        self._recoveries = recoveries
+        self._taken: list[tuple[str, str]] = []
+        """Requests that providers took since the last cycle: (producer's key, request)."""
         self._intake = intake
         self._table: dict[str, Liveness] = {}
         self._held: TopicPartition | None = None
         self._changes = context.telemetry.counter("producer_changes_total", "Changes of producers' states.", ("state",))
+        self._asked = context.telemetry.counter(
+            "recovery_requests_total", "Recoveries asked for, by what the provider said.", ("provider", "outcome")
+        )
         self._owner = context.telemetry.gauge("liveness_owner_state", "1 while this node owns producers' liveness.")
 
     def __repr__(self) -> str:
@@ -53,11 +60,16 @@ class LivenessOwner:
 
     async def run(self) -> None:
         """Own when assigned, for ever; failures of the log are waited out."""
+        async with anyio.create_task_group() as asking:
+            await self._own(asking)
+
+    async def _own(self, asking: TaskGroup) -> None:
         while True:
             reader = self._context.log.reader((topics.ALIVE,), GROUP)
             try:
                 while True:
-                    await self._cycle(reader)
+                    for each in await self._cycle(reader):
+                        asking.start_soon(self._ask, each)
             except (DependencyError, FencedError) as error:
                 self._context.telemetry.warn("liveness_failed", error=type(error).__name__, detail=str(error))
             finally:
@@ -69,27 +81,32 @@ class LivenessOwner:
     def _lose(self) -> None:
         self._held = None
         self._table = {}
+        self._taken = []
         self._owner.set(0)
 
-    async def _cycle(self, reader: Reader) -> None:
+    async def _cycle(self, reader: Reader) -> tuple[Liveness, ...]:
+        """Take in what came, judge, write what changes; return the producers that are to be asked for now."""
         started_s = self._context.clock.monotonic_s()
         try:
             delivery = await reader.read(records_max=RECORDS_MAX, wait_s=LOOK_S)
         except LogTruncatedError:
             # retention passed the position; what is gone was heard too long ago to matter
             await self._seek_start(reader)
-            return
+            return ()
         await self._reassigned(reader, delivery)
         if self._held is None:
-            return
+            return ()
         changes = self._heard(delivery.records)
+        asked: tuple[Liveness, ...] = ()
         frozen = self._context.clock.monotonic_s() - started_s > LOOK_S + FROZEN_S
         if len(delivery.records) < RECORDS_MAX and not delivery.assigned and not frozen:
             self._judge(changes)
+            asked = self._asking(changes)
         if changes:
             await self._write(changes)
         if delivery.records:
             await reader.commit({self._held: delivery.records[-1].offset + 1})
+        return asked
 
     async def _reassigned(self, reader: Reader, delivery: Delivery) -> None:
         if delivery.revoked:
@@ -142,10 +159,40 @@ class LivenessOwner:
         fallen = producers.passed(
             changes.table,
             self._context.clock.now_ms(),
+            silent_ms=self._context.settings.producer_silent_s * 1000,
             session_silent_ms=self._context.settings.session_silent_s * 1000,
         )
         for each in fallen:
             changes.take(each, True)
+
+    def _asking(self, changes: "_Changes") -> tuple[Liveness, ...]:
+        """Say which producers are to be asked for; their state says so from now on."""
+        given, self._taken = self._taken, []
+        for key, request in given:
+            taken = recovery.taken(changes.table.get(key), request)
+            if taken is not None:
+                changes.take(taken, False)
+        every_ms = self._context.settings.recovery_every_s * 1000
+        asked = recovery.due(changes.table, self._context.clock.now_ms(), self._recoveries.keys(), every_ms=every_ms)
+        for each in asked:
+            changes.take(each, True)
+        return asked
+
+    async def _ask(self, producer: Liveness) -> None:
+        """Send the request that was written down; if it fails, another one is due some time."""
+        request, telemetry = producer.asked or "", self._context.telemetry
+        after = recovery.after(producer, self._context.clock.now_ms())
+        outcome, detail = "taken", None
+        try:
+            await self._recoveries[producer.provider].ask(producer.producer, request, after)
+        except UnavailableError as error:
+            outcome, detail = "failed", str(error)
+        else:
+            self._taken.append((producer.key, request))
+        self._asked.labels(producer.provider, outcome).inc()
+        telemetry.info(
+            "recovery_asked", producer=producer.key, request=request, after=after, outcome=outcome, detail=detail
+        )
 
     async def _write(self, changes: "_Changes") -> None:
         """Append changes and what is known of the producers; try again until the log has them."""

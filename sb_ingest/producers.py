@@ -8,6 +8,7 @@ counts as confirmed. A producer that never sent an alive, and never was a lost s
     recovering  snapshot_complete       up
     up, rec.    silence                 down (an outage)
     down        alive, subscribed       up, or recovering if a recovery was under way
+    up, rec.    we ask for a recovery   recovering, with the request whose answers count (recovery.py)
     any         clock stepped back      down (an outage), up with the next alive
     any         session lost            down (an outage)
     down        session's picture       up
@@ -26,6 +27,7 @@ SILENT_MS: Final = 20_000
 STEPS_BACK: Final = 5
 """Alives in a row older than the newest that mean that the source's clock was set back."""
 PRODUCERS_MAX: Final = 10_000
+STEPPED: Final = "clock_stepped"
 RESTARTED: Final = "session_restarted"
 """The reason of a session that begins on a node that knows nothing of it; a loss only if it was heard before."""
 SESSION_MARGIN_MS: Final = 30_000
@@ -40,7 +42,9 @@ class Liveness(Struct, frozen=True, kw_only=True):
 
     `since` is when the state began, by our clock; `outage_since` the newest outage's place in the source's clock, and
     `newest_ts` the source's clock as of `newest_received`. `heard` is when anything came. `offset` is that of the newest
-    record of `sports-alive` taken in, so that none counts twice.
+    record of `sports-alive` taken in, so that none counts twice. `recovered_gen` is the newest generation whose snapshot is
+    complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request, sent at `asked_at` (our clock) for `asked_gen`, the `tries`-th for that, and
+    `taken` once the provider has said that it will answer.
     """
 
     provider: str
@@ -61,6 +65,13 @@ class Liveness(Struct, frozen=True, kw_only=True):
     recovering: bool = False
     judged: bool = False
     offset: int = -1
+    recovered_gen: int = 0
+    lost_from: int = 0
+    asked: str | None = None
+    asked_at: int = 0
+    asked_gen: int = 0
+    tries: int = 0
+    taken: bool = False
 
     @property
     def key(self) -> str:
@@ -128,7 +139,10 @@ def _into(known: Liveness, state: ProducerState, reason: str | None, now: int) -
 
 def _outage(known: Liveness, state: ProducerState, reason: str, now: int, outage_since: int) -> Liveness:
     after = replace(known, state=state, reason=reason, since=now, gen=known.gen + 1)
-    return replace(after, outage_since=outage_since, recovery=None)
+    lost_from = known.lost_from if known.gen > known.recovered_gen else known.newest_ts
+    if reason == STEPPED:
+        lost_from = 0  # times before and after the step don't compare
+    return replace(after, outage_since=outage_since, recovery=None, lost_from=lost_from)
 
 
 def _alive(known: Liveness, message: Alive) -> Liveness:
@@ -154,14 +168,19 @@ def _older(known: Liveness, message: Alive, now: int) -> Liveness:
     if known.older_in_row + 1 < STEPS_BACK:
         return replace(known, older_in_row=known.older_in_row + 1)
     stepped = replace(known, newest_ts=message.ts, newest_received=now, older_in_row=0, subscribed=message.subscribed)
-    return _outage(stepped, "down", "clock_stepped", now, message.ts)
+    return _outage(stepped, "down", STEPPED, now, message.ts)
 
 
 def _complete(known: Liveness, message: SnapshotComplete) -> Liveness:
     if not known.recovering or (known.recovery and message.request and known.recovery != message.request):
         return known
+    if known.asked is not None and message.request == known.asked and known.asked_gen != known.gen:
+        # what was asked for before the newest outage says nothing about that
+        return known
     done = replace(known, recovering=False, recovery=message.request or known.recovery)
-    return _into(done, "up", None, message.received) if known.state == "recovering" else done
+    if known.state != "recovering":
+        return done
+    return replace(_into(done, "up", None, message.received), recovered_gen=known.gen)
 
 
 def _signal(known: Liveness, message: Producer) -> Liveness:

@@ -28,6 +28,7 @@ from sb_ingest.knowledge import Known
 from sb_ingest.limits import Limits
 from sb_ingest.liveness import LivenessOwner
 from sb_ingest.providers.registry import AFTER_LOSS, normalisers
+from sb_ingest.recovery_http import recoveries
 from sb_ingest.web import SERVICE, Parts, make_ingest_app
 
 TICK_S: Final = 1.0
@@ -67,7 +68,7 @@ class IngestService:
             recovery_told=self._follower.recovery_told,
             pressure=pressure,
         )
-        self.liveness = LivenessOwner(context, self.intake)
+        self.liveness = LivenessOwner(context, self.intake, recoveries(settings))
         self._letters = DeadLetters(context.log, context.admin)
         self._limits = limits
         self._http = http

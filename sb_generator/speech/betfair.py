@@ -31,6 +31,8 @@ from sb_generator.speech.ids import event_number
 
 FEED: Final = "betfair"
 HEARTBEAT_MS: Final = 5_000
+TAKEN_BACK_MS: Final = 180_000
+"""A cancelled event may be played after all within that time."""
 MARKETS_A_MESSAGE_MAX: Final = 200
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RESULTS: Final = {"won": "WINNER", "lost": "LOSER", "void": "REMOVED"}
@@ -67,7 +69,8 @@ class BetfairSpeaker:
         self._events: dict[str, _Event] = {}
         self._owed: dict[str, MarketBook] = {}
         """Markets of which something is to be said, by id."""
-        self._over: set[str] = set()
+        self._over: dict[str, int] = {}
+        """Events that are over, and when that was said."""
         self._pt = 0
         self._clk = 0
         self._flushed_ms = 0
@@ -152,7 +155,9 @@ class BetfairSpeaker:
             event.define()
             self._owed.update((book.id, book) for book in event.markets.values() if book.status != "CLOSED")
         if message.status in {"closed", "cancelled", "postponed"}:
-            self._over.add(message.event)
+            self._over[message.event] = message.ts
+        else:
+            self._over.pop(message.event, None)
 
     def _odds(self, event: _Event, name: str, market: MarketOdds) -> None:
         book = event.markets.get((market.market, market.line))
@@ -208,16 +213,16 @@ class BetfairSpeaker:
                 )
                 self._first = False
                 said.append(self._spoken({**kind, "mc": changes}, ms))
-        self._forget()
+        self._forget(ms)
         return said
 
-    def _forget(self) -> None:
-        """Forget events that are over and whose markets are all closed."""
-        for name in tuple(self._over):
+    def _forget(self, ms: int) -> None:
+        """Forget events that have been over for a while and whose markets are all closed."""
+        for name in [name for name, since in self._over.items() if ms - since > TAKEN_BACK_MS]:
             event = self._events.get(name)
             if event is None or all(book.status == "CLOSED" for book in event.markets.values()):
                 self._events.pop(name, None)
-                self._over.discard(name)
+                del self._over[name]
 
     def _spoken(self, fields: dict[str, Any], ms: int) -> Spoken:
         self._pt = max(self._pt, ms)
