@@ -1,4 +1,4 @@
-"""`python -m bench [throughput|memory|latency|startup|generate|fanout|idle|rest …] [--runs N] [--json]`: prints a table of medians and ranges."""
+"""`python -m bench [throughput|memory|latency|startup|generate|fanout|idle|rest|engines …] [--runs N] [--json]`: prints a table of medians and ranges."""
 
 import argparse
 import json
@@ -7,9 +7,9 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import console, fanout, generate, idle, latency, rest, startup, throughput
+from bench import console, engine_rows, fanout, generate, idle, latency, rest, startup, throughput
+from bench.table import Row, spread
 
-Row = tuple[str, str, str]
 THROUGHPUT_MESSAGES = 100_000
 MEMORY_MESSAGES = 1_000_000
 LATENCY_PER_S = 100
@@ -20,12 +20,6 @@ CONSOLE_SEEKS = 100
 GENERATED_MS = 2_000
 FANOUTS = ((50, 0), (50, 100), (5, 0))
 """Events a client follows, and its `conflate_ms`."""
-
-
-def spread(values: Sequence[float], form: str) -> str:
-    """Write a median and the range."""
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{format(middle, form)} ({format(least, form)} to {format(most, form)})"
 
 
 def throughput_rows(runs: int) -> list[Row]:
@@ -162,6 +156,7 @@ SCENARIOS: dict[str, Callable[[int], list[Row]]] = {
     "fanout": fanout_rows,
     "idle": idle_rows,
     "rest": rest_rows,
+    "engines": engine_rows.engine_rows,
 }
 
 

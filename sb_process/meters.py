@@ -20,6 +20,9 @@ class Meters:
             "batch_records", "Records per batch.", buckets=(1, 10, 50, 100, 250, 500, 1000)
         )
         self.stage = telemetry.histogram("stage_seconds", "Time by stage of a batch.", ("stage",))
+        self.overlapped = telemetry.counter(
+            "cycles_full_total", "Reads that waited, as many cycles were under way as may be."
+        )
         self.cached = telemetry.gauge("cached_events", "Events held in memory.")
 
     def count(self, counts: Mapping[str, int]) -> None:

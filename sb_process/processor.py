@@ -1,7 +1,8 @@
 """The processor's loop: read, have batches committed, publish, for all partitions it is given.
 
-The rules: a fence that doesn't match throws the partition's memory away; on every assignment the change log is
-published again from `done_offset`, before anything new.
+The rules: what was read is planned and committed while the next is being read, never two batches of a partition at
+once; a fence that doesn't match throws the partition's memory away; on every assignment, with nothing under way, the
+change log is published again from `done_offset`, before anything new.
 """
 
 from collections import defaultdict
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from sb_core import topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError
@@ -19,6 +21,7 @@ from sb_core.runtime import Context
 from sb_process import plan as planning
 from sb_process import render
 from sb_process.batches import Batches
+from sb_process.cycles import Cycle, Cycles, Share
 from sb_process.held import Held, claimed
 from sb_process.meters import Meters
 from sb_process.publish import Published, Publisher
@@ -54,6 +57,7 @@ class Processor:
         self.trouble = Trouble(context, sport)
         self._retry = Retry(context.telemetry, context.entropy, self.trouble)
         self._batches = Batches(context, sport, self._meters, self._retry)
+        self._cycles = Cycles(context.settings.process_overlap_max)
         self._publisher: Publisher
         self._tell_at = 0.0
 
@@ -80,8 +84,9 @@ class Processor:
                 group.start_soon(self._bound_stop, stop, working, group.cancel_scope)
                 try:
                     with working:
-                        while not stop.is_set():
-                            await self._cycle(reader)
+                        async with anyio.create_task_group() as under_way:
+                            while not stop.is_set():
+                                await self._cycle(reader, under_way)
                 finally:
                     self._publisher.finish()
             if not working.cancelled_caught:
@@ -102,9 +107,13 @@ class Processor:
         working.deadline = now + CYCLE_SHARE * deadline_s
         all_of_it.deadline = now + PUBLISH_SHARE * deadline_s
 
-    async def _cycle(self, reader: Reader) -> None:
-        """Read once, and do all that follows from it but publishing, which goes on by itself."""
+    async def _cycle(self, reader: Reader, under_way: TaskGroup) -> None:
+        """Read once, and begin all that follows from it; it goes on by itself."""
         delivery = await self._read(reader)
+        # whose they are as they were read: a partition that is lost from here on is claimed and read anew
+        batches = self._batched(delivery.records)
+        if delivery.assigned or delivery.revoked or self._fenced_out:
+            await self._cycles.drained()
         for _, partition in delivery.revoked:
             self.held.pop(partition, None)
             self.stopped.pop(partition, None)
@@ -113,9 +122,12 @@ class Processor:
             await self._assign(reader, place)
         await self._claim_again(reader)
         self.assigned = self.assigned or bool(delivery.assigned)
-        if delivery.records:
-            await self._process_all(reader, delivery.records)
-        elif not delivery.assigned and not delivery.revoked:
+        if batches:
+            if self._cycles.full:
+                self._meters.overlapped.inc()
+            cycle = await self._cycles.begin(batches)
+            under_way.start_soon(self._process_all, reader, cycle)
+        elif not (delivery.records or delivery.assigned or delivery.revoked) and self._cycles.idle:
             await self._settle_positions(reader)
         if self.context.clock.monotonic_s() >= self._tell_at:
             await self._tell_group(reader)
@@ -131,27 +143,37 @@ class Processor:
         await self._retry.pause(1)
         return Delivery()
 
-    async def _process_all(self, reader: Reader, records: Sequence[Fetched]) -> None:
+    def _batched(self, records: Sequence[Fetched]) -> list[tuple[Held, Sequence[Fetched]]]:
         by_partition: dict[int, list[Fetched]] = defaultdict(list)
         for record in records:
             if record.partition in self.held:
                 by_partition[record.partition].append(record)
-        cycle: list[Published] = []
-        async with anyio.create_task_group() as group:
-            for partition, own in by_partition.items():
-                self._meters.batch.observe(len(own))
-                group.start_soon(self._process, reader, self.held[partition], own, cycle)
-        if cycle:
-            self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))
-            await self._publisher.submit(cycle)
+        return [(self.held[partition], own) for partition, own in by_partition.items()]
 
-    async def _process(self, reader: Reader, held: Held, records: Sequence[Fetched], cycle: list[Published]) -> None:
-        """Have one partition's batch committed, and its share added to what is published."""
-        cached_max = max(1, self.context.settings.process_events_cached_max // len(self.held))
+    async def _process_all(self, reader: Reader, cycle: Cycle) -> None:
+        """Have a cycle's batches committed, then hand it over to be published when its turn comes."""
+        committed: list[Published] = []
+        async with anyio.create_task_group() as group:
+            for share in cycle.shares:
+                self._meters.batch.observe(len(share.records))
+                group.start_soon(self._process, reader, share, committed)
+        await cycle.before.wait()
+        if committed:
+            self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))
+            await self._publisher.submit(committed)
+        self._cycles.end(cycle)
+
+    async def _process(self, reader: Reader, share: Share, committed: list[Published]) -> None:
+        """Have one partition's batch committed, unless the partition was lost before its turn came."""
+        held = share.held
+        await share.before.wait()
+        cached_max = max(1, self.context.settings.process_events_cached_max // max(1, len(self.held)))
         try:
-            cycle.extend(await self._batches.process(held, records, cached_max))
+            if self.held.get(held.partition) is held:
+                committed.extend(await self._batches.process(held, share.records, cached_max))
         except FencedError as error:
             self._fence(reader, held.partition, error)
+        share.over.set()
 
     # assignment
 

@@ -94,13 +94,14 @@ class Publisher:
             self._done(share)
 
     async def _put(self, cycle: list[Published]) -> None:
-        for share in cycle:
-            if not share.cache:
-                continue
-            entries = [replace(entry, generation=share.cache_generation) for entry in share.cache]
-            try:
-                await self._cache.put(entries)
-            except DependencyError as error:
-                self._cache_skipped.inc(len(entries))
-                self._telemetry.warn("cache_failed", partition=share.partition, error=str(error))
-                await self._cache_failed(share.partition)
+        entries = [replace(entry, generation=share.cache_generation) for share in cycle for entry in share.cache]
+        if not entries:
+            return
+        try:
+            await self._cache.put(entries)
+        except DependencyError as error:
+            self._cache_skipped.inc(len(entries))
+            partitions = dict.fromkeys(share.partition for share in cycle if share.cache)
+            self._telemetry.warn("cache_failed", partitions=list(partitions), error=str(error))
+            for partition in partitions:
+                await self._cache_failed(partition)

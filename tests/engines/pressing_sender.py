@@ -13,7 +13,10 @@ TRYING_S_MAX = 120
 
 
 class PressingSender(threading.Thread):
-    """A thread of its own. `sent` are messages that were accepted, `retried` the batches that were sent again."""
+    """A thread of its own. `sent` are messages that were accepted, `retried` the batches that were sent again.
+
+    It waits when it has sent as many as are `allowed`.
+    """
 
     def __init__(self, url, messages, *, per_s=None, batch=BATCH):
         super().__init__(daemon=True)
@@ -22,6 +25,7 @@ class PressingSender(threading.Thread):
         self.per_s = per_s
         self.batch = batch
         self.sent = 0
+        self.allowed = len(messages)
         self.retried = 0
         self.refused = 0
         self.waited_s_max = 0.0
@@ -33,6 +37,8 @@ class PressingSender(threading.Thread):
             with httpx.Client(timeout=ANSWER_S, trust_env=False) as http:
                 begun = time.monotonic()
                 for first in range(0, len(self.messages), self.batch):
+                    while first >= self.allowed:
+                        time.sleep(0.01)
                     some = self.messages[first : first + self.batch]
                     self.press(http, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in some))
                     self.sent += len(some)

@@ -66,14 +66,20 @@ class Killer:
 
 
 def disturbed(services, stack, messages, strikes, chance):
-    """Send all while `strikes` come at even distances; return the sender and the follower once all is through."""
+    """Send all while `strikes` come at even distances; return the sender and the follower once all is through.
+
+    What is sent stays below the next strike's place, or all would be sent while the first one killed comes back.
+    """
     killer = Killer(services, stack)
+    places = [int(len(messages) * (n + chance.random()) / (len(strikes) + 1)) for n in range(len(strikes))]
     with ClingingFollower(services.url(4003, "ws")) as follower:
         sender = PressingSender(services.url(4000), messages)
+        sender.allowed = places[0]
         sender.start()
-        for number, (victim, hard) in enumerate(strikes):
-            sender.until(int(len(messages) * (number + chance.random()) / (len(strikes) + 1)))
+        for (victim, hard), until, after in zip(strikes, places, [*places[1:], len(messages)], strict=True):
+            sender.until(until)
             killer.strike(victim, hard=hard)
+            sender.allowed = after
             killer.wait_back(victim)
         sender.finish()
         account = settled(services, deadline_s=patience_s(messages))
