@@ -206,7 +206,7 @@ class Loads:
                 return
             await anyio.sleep(pause_s)
             pause_s *= 2
-            at_least = self._holder.state.seen(event)
+            at_least = self._holder.state.newest(event)
 
     async def _try(self, event: str, flight: Flight, at_least: Version | None) -> bool:
         """Load once; True when the flight has its answer."""
@@ -218,7 +218,7 @@ class Loads:
         state = self._holder.state
         if found is None:
             flight.error = f"{event} was seen, but is not stored"
-            if state.seen(event) is not None:
+            if state.newest(event) is not None:
                 return False
             state.wanted.pop(event, None)
             flight.error = None

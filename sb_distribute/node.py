@@ -95,7 +95,7 @@ class Node:
         The newest found is returned even when it is below `min_rev`. Raises UnavailableError at the deadline.
         """
         live = self.state.live(event)
-        if live is not None:
+        if live is not None and not self.state.behind(event):
             return live.snapshot()
         flight = self._loads.begin(event)
         with anyio.move_on_after(EVENT_DEADLINE_S):
@@ -200,6 +200,7 @@ class Node:
         since_ms = self._clock.now_ms() - self._settings.lookback_ms
         places = dict(await self._context.admin.offsets_at(names, since_ms))
         state.read_from_ms = since_ms
+        state.inherit(self.state)
         self.state = state
         self._indexes = {(topics.updates(topics.sport_of(feed)), n): i for (feed, n), i in state.index.items()}
         if self._listener is not None:

@@ -185,6 +185,8 @@ class NodeState:
         self._tracks = [_Track(ring_each) for _ in self.partitions]
         self._lives: dict[str, Live] = {}
         self._seen: dict[str, Version] = {}
+        self._least: dict[str, Version] = {}
+        """What a state before this one had seen, until this one has reached it."""
         self._position: Position | None = None
 
     def __repr__(self) -> str:
@@ -245,7 +247,22 @@ class NodeState:
         kept = self.wanted.get(event)
         if kept:
             return kept[0].raw.lineage, kept[0].raw.prev
-        return self._seen.get(event)
+        return self.newest(event)
+
+    def newest(self, event: str) -> Version | None:
+        """Return the newest (lineage, rev) seen of an event here or before this state began."""
+        return max(filter(None, (self._seen.get(event), self._least.get(event))), default=None)
+
+    def inherit(self, before: "NodeState") -> None:
+        """Take over what was seen before this state began: nothing older may be given to anybody who asks."""
+        self._least = {**before._least, **before._seen}  # noqa: SLF001  its own kind
+        for event in list(self._least)[:-EVENTS_SEEN_MAX]:
+            del self._least[event]
+
+    def behind(self, event: str) -> bool:
+        """Say whether what is held of an event is older than what was seen before this state began."""
+        least, live = self._least.get(event), self._lives.get(event)
+        return least is not None and live is not None and live.version < least
 
     def apply(self, index: int, change: Change) -> Step | None:
         """Take in the next change of a partition; None when it is a repetition."""
@@ -294,6 +311,8 @@ class NodeState:
         self._seen[event] = version if seen is None or version > seen else seen
         if len(self._seen) > EVENTS_SEEN_MAX:
             del self._seen[next(iter(self._seen))]
+        if self._least and self._seen[event] >= self._least.get(event, version):
+            self._least.pop(event, None)
 
     def _hold(self, event: str, live: Live) -> None:
         self._lives.pop(event, None)
@@ -322,7 +341,7 @@ class NodeState:
         name = event.event
         held = self._lives.get(name)
         if held is not None and held.version >= (event.lineage, event.rev):
-            return held
+            return None if self.behind(name) else held
         live = Live(event)
         live.touched = name in self._unread
         for change in self.wanted.get(name, ()):
@@ -332,8 +351,8 @@ class NodeState:
                     live.apply(change)
                 except (msgspec.MsgspecError, RecursionError):
                     return None
-        seen = self._seen.get(name)
-        if seen is not None and live.version < seen:
+        seen, newest = self._seen.get(name), self.newest(name)
+        if newest is not None and live.version < newest:
             return None
         self.wanted.pop(name, None)
         self._unread.discard(name)

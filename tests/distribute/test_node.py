@@ -119,6 +119,36 @@ def test_a_truncated_log_makes_it_begin_anew(run, stage, a_market, monkeypatch):
     run(main)
 
 
+def test_beginning_anew_never_goes_back(run, stage, a_market, monkeypatch):
+    monkeypatch.setattr(nodes, "BACKOFF_S_MAX", 0.1)
+
+    async def main():
+        async with stage() as on:
+            await on.change("uof:e1", a_market("1x2", "1.50"))
+            await on.seen("uof:e1")
+            # committed, and not published yet: the node knows it from the store
+            await on.change("uof:e1", a_market("1x2", "1.60"), published=False)
+            on.node.state._lives.clear()
+            assert (await on.node.event("uof:e1")).rev == 2
+            first = on.node.state
+            read = type(on.context.log.reader([topics.PRODUCERS])).read
+
+            async def truncated(self, **given):
+                if on.node.state is first and topics.updates("football") in self.topics:
+                    raise LogTruncatedError("gone")
+                return await read(self, **given)
+
+            monkeypatch.setattr(type(on.context.log.reader([topics.PRODUCERS])), "read", truncated)
+            await on.change("uof:e2", a_market("1x2", "1.60"))
+            with anyio.fail_after(5):
+                while on.node.state is first or on.node.reason is not None:  # noqa: ASYNC110  asked from outside
+                    await anyio.sleep(0.01)
+            assert on.node.state.live("uof:e1").version == (1, 1)
+            assert (await on.node.event("uof:e1")).event == on.oracle["uof:e1"]
+
+    run(main)
+
+
 def test_producers_are_shown(run, stage):
     async def main():
         async with stage() as on:

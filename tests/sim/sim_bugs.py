@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from msgspec.structs import replace
+from sim_bugs_fold import FOLD_PLANTS
+from sim_bugs_readers import READER_PLANTS
 
 from sb_core.adapters import sqlite_writes
 from sb_core.adapters.memory_cache import MemoryCache
@@ -179,6 +181,8 @@ def loaded_ahead_taken_for_sent() -> list[Patch]:
 
 
 PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
+    **FOLD_PLANTS,
+    **READER_PLANTS,
     "fence_ignored": (fence_ignored, 40),
     "memory_kept_over_a_fence": (memory_kept_over_a_fence, 40),
     "memory_adopted_before_commit": (memory_adopted_before_commit, 40),

@@ -118,6 +118,12 @@ class Connection:
     def busy(self) -> bool:
         return len(self.frames) >= OUTLET_FRAMES_MAX or self.closed
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing hinders what is said at one end from being heard at the other."""
+        process = self.server.process
+        return process.alive and not process.paused and not self.closed and not self.frames
+
     def write(self, messages: Sequence[bytes]) -> None:
         if not self.server.process.alive:
             self.oracle.violated("a dead node wrote to a client")
@@ -177,11 +183,13 @@ class Application:
         self.chance = chance
         self.oracle = oracle
         self.followed = Followed({"op": "subscribe", "sub": "s", **request})
+        self.connection: Connection | None = None
         self.hurried = False
         """No more cuts and no more slowness."""
 
     async def stay(self, connection: Connection) -> None:
         """Follow one connection until it is cut."""
+        self.connection = connection
         while True:
             frame = await connection.receive()
             if not self.hurried and self.chance.happens(0.3):
@@ -193,8 +201,10 @@ class Application:
     def hear(self, said: Any) -> None:
         if not isinstance(said, Heard):
             return
-        if isinstance(said, Updates) and any(item.con for item in said.items):
-            self.oracle.happened("conflated")
+        if isinstance(said, Updates):
+            for item in said.items:
+                if item.con:
+                    self.oracle.conflated(self.name, item)
         for happened in self.followed.hear(said):
             self._judge(happened)
 

@@ -5,6 +5,7 @@ The rule: what it holds against the services is its own record, made at the port
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import trio
@@ -12,7 +13,7 @@ from simulation import Trace
 
 from sb_core import shown, topics
 from sb_core.records import Batch, Position, Record, TopicPartition
-from sb_core.shown import Event
+from sb_core.shown import Event, Update
 
 UPDATES = "sports-updates-"
 FOOTBALL = topics.feed("football")
@@ -34,7 +35,11 @@ class Oracle:
         """What readers had from the store before its update was published; judged when it is."""
         self.assigning: dict[str, bool] = {}
         """Processors that have claimed something and committed nothing since."""
+        self.owners: dict[TopicPartition, str] = {}
+        """Who claimed a feed partition last."""
         self.unpublished: dict[TopicPartition, tuple[int, int]] = {}
+        self.ticked: dict[TopicPartition, int] = {}
+        """By partition of the updates topics, the newest tick that was passed on (ms)."""
         self.accepted: dict[str, str] = {}
         """By id, the event of every message that was answered 202."""
 
@@ -60,12 +65,18 @@ class Oracle:
         first = records[0]
         self.note(process, "append", first.topic, len(records), first.key)
         for record in records:
-            if record.topic.startswith(UPDATES) and record.key != "tick":
-                self._update(record)
+            if record.topic.startswith(UPDATES):
+                if record.key == "tick":
+                    place = record.topic, record.partition or 0
+                    self.ticked[place] = max(record.ts, self.ticked.get(place, 0))
+                else:
+                    self._update(process, record)
             elif record.partition == 0 and record.topic == FOOTBALL and b'"type":"producer"' in (record.value or b""):
                 self.happened(f"producer_{msgspec.json.decode(record.value or b'')['state']}")
 
-    def _update(self, record: Record) -> None:
+    def _update(self, process: str, record: Record) -> None:
+        if self.owners.get((record.topic.replace("updates", "feed"), record.partition or 0)) != process:
+            self.happened("published_after_takeover")
         body = record.value or b""
         update = shown.update_decoder.decode(body)
         versions = self.versions.setdefault(update.event, [shown.empty(update.event, update.sport)])
@@ -88,6 +99,7 @@ class Oracle:
     def claimed(self, process: str, position: Position) -> None:
         self.note(process, "claim", position.topic, position.partition, "epoch", position.epoch)
         self.assigning[process] = True
+        self.owners[position.topic, position.partition] = process
         place, offsets = (position.topic, position.partition), (position.done_offset, position.next_offset)
         if offsets[0] < offsets[1] and self.unpublished.get(place) == offsets:
             self.happened("claimed_twice_before_done")
@@ -116,6 +128,29 @@ class Oracle:
         bare = msgspec.structs.replace(event, stale=False) if event.stale else event
         if bare != known:
             self.violated(f"{who} has another {event.event} at rev {event.rev}: {_difference(bare, known)}")
+
+    def conflated(self, who: str, item: Update) -> None:
+        """See several changes in one: what was shut on the way and is open at its end is named."""
+        self.happened("conflated")
+        versions = self.versions.get(item.event, ())
+        if item.rev >= len(versions):
+            return
+        opened = [_open(version) for version in versions[item.prev : item.rev + 1]]
+        shut = set().union(*(one - other for one, other in pairwise(opened))) & opened[-1]
+        named = {(each.market, each.line) for each in item.changes.closed}
+        if shut:
+            self.happened("conflated_shut")
+        if not shut <= named:
+            self.violated(f"{who} was not told that {sorted(shut - named)} was shut before {item.event} rev {item.rev}")
+
+    def complete_to(self, sport: str) -> int | None:
+        """Return up to when (ms) what was published of a sport is complete; None where nobody said so yet."""
+        ticks = [self.ticked.get((topics.updates(sport), n)) for n in range(topics.PARTITIONS)]
+        return None if None in ticks else min(each for each in ticks if each is not None)
+
+
+def _open(event: Event) -> set[tuple[str, str]]:
+    return {(each.market, each.line) for each in event.markets if each.open}
 
 
 def _difference(one: Event, other: Event) -> str:

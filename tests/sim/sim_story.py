@@ -10,6 +10,7 @@ import trio
 from sim_clients import NDJSON, Application, CutError, Door
 from sim_ports import Weather
 from sim_verdict import judge
+from sim_watch import SILENT_S, see_silence, watch_staleness
 from sim_workload import FOOTBALL, LIVE, PREMATCH, SPORT_OF, TENNIS, Maker, Sent
 from sim_world import SETTLE_S_MAX, SPORTS, Shape, World
 from simulation import Chance, Trace
@@ -20,6 +21,9 @@ from sb_ingest.answers import IntakeRequest
 from sb_process.state import partition_decoder
 
 ALIVE_S: Final = 4.0
+ACTIVE_S: Final = {"": 0.0, "short": 26.0, "long": 40.0}
+TROUBLE_S_MAX: Final = 26.0
+"""By then trouble begins no more, so that a long silence can be judged."""
 RESENT_MAX: Final = 30
 """Old bodies that a provider may send again."""
 UP_S_MAX: Final = 20.0
@@ -30,10 +34,10 @@ POST_S_MAX: Final = 30.0
 
 def shape_of(chance: Chance) -> Shape:
     """Decide what kind of world this is."""
-    silence = chance.happens(0.15)
+    silence = chance.weighted({"": 0.86, "short": 0.1, "long": 0.04})
     bad = chance.between(0.0, 1.0)
     return Shape(
-        active_s=26.0 if silence else chance.between(5, 9),
+        active_s=ACTIVE_S[silence] or chance.between(5, 9),
         silence=silence,
         ingests=1 if chance.happens(0.6) else 2,
         crashes=int(chance.between(0, 6)),
@@ -92,6 +96,10 @@ class Provider:
         """Say nothing, then come back with a recovery."""
         self.world.trace.note("producer", self.producer, "falls silent for", f"{silence_s:.3f}")
         self.silent = True
+        if silence_s > SILENT_S:
+            await trio.sleep(SILENT_S)
+            see_silence(self.world, f"uof:{self.producer}")
+            silence_s -= SILENT_S
         await trio.sleep(silence_s)
         await self.recover()
         self.silent = False
@@ -169,7 +177,8 @@ async def _trouble(world: World, until_s: float) -> None:
         elif what == "pause":
             world.nursery.start_soon(world.pause, target, chance.between(0.5, 5.0))
         elif what == "outage":
-            world.nursery.start_soon(world.outage, target, chance.between(0.3, 3.0))
+            outage_s = chance.between(4.0, 8.0) if chance.happens(0.15) else chance.between(0.3, 3.0)
+            world.nursery.start_soon(world.outage, target, outage_s)
         else:
             await world.slip()
 
@@ -217,10 +226,12 @@ def _lacks(world: World, application: Application) -> list[str]:
 
 
 async def _ask(world: World, until_s: float) -> None:
-    """Be a REST client: ask for events, now and then; nobody is given an older one than the node gave before."""
+    """Be a REST client: ask for events, now and then; nobody is given an older one than was given when it asked."""
     given: dict[tuple[str, int, str], int] = {}
 
     async def serve(door: Door, event: str) -> None:
+        key = door.process.name, door.process.life, event
+        before = given.get(key, 0)
         try:
             snapshot = await door.service.node.event(event)
         except UnavailableError:
@@ -229,9 +240,8 @@ async def _ask(world: World, until_s: float) -> None:
         await door.process.gate()
         if snapshot is None:
             return
-        key = door.process.name, door.process.life, event
-        world.oracle.expect(snapshot.rev >= given.get(key, 0), f"rest went back to {event} rev {snapshot.rev}")
-        given[key] = snapshot.rev
+        world.oracle.expect(snapshot.rev >= before, f"rest went back to {event} rev {snapshot.rev}")
+        given[key] = max(snapshot.rev, given.get(key, 0))
         world.oracle.read("rest", snapshot.event)
 
     while trio.current_time() < until_s:
@@ -272,14 +282,16 @@ async def _tell(world: World) -> None:
     for application in applications:
         nursery.start_soon(world.follow, application)
     nursery.start_soon(_ask, world, until_s)
+    nursery.start_soon(watch_staleness, world, applications[:1], SPORTS)
     async with trio.open_nursery() as active:
-        active.start_soon(_trouble, world, until_s)
+        active.start_soon(_trouble, world, min(until_s, TROUBLE_S_MAX))
         for provider in providers:
             active.start_soon(provider.run, until_s)
             active.start_soon(provider.beat, until_s)
         if world.shape.silence:
             await trio.sleep(chance.between(0, 1))
-            active.start_soon(chance.pick(providers).fall_silent, chance.between(20.5, 24))
+            silence_s = chance.between(30.5, 32) if world.shape.silence == "long" else chance.between(20.5, 24)
+            active.start_soon(chance.pick(providers).fall_silent, silence_s)
         elif chance.happens(0.7):
             await trio.sleep(chance.between(1, until_s - 1))
             active.start_soon(chance.pick(providers).recover)

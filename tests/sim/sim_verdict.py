@@ -5,7 +5,7 @@ more in the plainest way, without the fold, for what a fault in the fold itself 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sim_clients import Application
@@ -34,6 +34,8 @@ async def judge(world: "World", applications: Sequence[Application]) -> None:
     await _accounts(world, feeds)
     _accepted(world, feeds)
     _told_everywhere(world, feeds)
+    _letters(world, feeds, await world.log.account())
+    _ticks(world, feeds)
     for position in await world.store.positions([topics.feed(sport) for sport in world_sports()]):
         await _partition(world, position, feeds[position.topic, position.partition])
     for event in SPORT_OF:
@@ -121,6 +123,36 @@ def _told_everywhere(world: "World", feeds: dict[tuple[str, int], list[Fetched]]
     for records in feeds.values():
         told.add(tuple(each.value for each in records if each.key in PRODUCERS))
     world.oracle.expect(len(told) == 1, f"partitions were told {len(told)} different stories of the producers")
+
+
+def _letters(world: "World", feeds: dict[tuple[str, int], list[Fetched]], account: Mapping[str, int]) -> None:
+    """What was refused is kept, by ingest once for each that it counted, by processors by its place in the feed."""
+    kept = world.log._partitions[topics.DEAD_LETTER, 0].records
+    stages = Counter(dict(each.headers).get("sb-stage") for each in kept)
+    refused = sum(count for name, count in account.items() if name.startswith("refused:"))
+    world.oracle.expect(stages[b"ingest"] == refused, f"refused {refused}, kept {stages[b'ingest']}")
+    sources = {dict(each.headers).get("sb-source", b"").decode() for each in kept}
+    for (topic, partition), records in feeds.items():
+        for record in records:
+            if planning.decode(record).error is not None:
+                source = f"{topic}/{partition}/{record.offset}"
+                world.oracle.expect(source in sources, f"{source} can't be read, and no dead letter has it")
+
+
+def _ticks(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+    """A tick passed on says that all that came before it in the feed was passed on, too."""
+    for (topic, partition), records in feeds.items():
+        places = {each.ts: each.offset for each in reversed(records) if each.key == "tick"}
+        newest = -1
+        seen: set[tuple[str, int]] = set()
+        for update in world.log._partitions[topics.updates(topics.sport_of(topic)), partition].records:
+            if update.key == "tick":
+                newest = max(newest, places[update.ts])
+                continue
+            told = shown.raw_update_decoder.decode(update.value or b"")
+            late = told.at < newest and (told.event, told.rev) not in seen
+            seen.add((told.event, told.rev))
+            world.oracle.expect(not late, f"{told.event}: its update of {told.at} came after the tick of {newest}")
 
 
 def fold_once(position: Position, records: Sequence[Fetched]) -> Plan | None:

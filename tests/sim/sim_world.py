@@ -47,8 +47,8 @@ class Shape(Struct, frozen=True):
     """What kind of world a seed is. Times in seconds of virtual time."""
 
     active_s: float
-    silence: bool
-    """A producer falls silent long enough to be down."""
+    silence: str
+    """A producer falls silent long enough to be down ("short"), or to be judged so ("long"); else empty."""
     ingests: int
     crashes: int
     pauses: int
@@ -94,7 +94,7 @@ class World:
         self.settings = Settings(
             process_wait_ms=400,
             process_batch_max=40,
-            lag_ms_max=15_000,
+            lag_ms_max=4_000,
             ring_changes_max=48 * 6,
             append_deadline_ms=1_200,
         )

@@ -1,0 +1,51 @@
+"""What must be true while a world lives, judged by what was seen at the ports: staleness is told, silence closes.
+
+The rule: limits are the product's own, with room for what the world does to it meanwhile.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+from sim_clients import Application
+
+if TYPE_CHECKING:
+    from sim_world import World
+
+LOOK_S: Final = 0.5
+TOLD_S: Final = 2.0
+"""How long a node and its client may take to say that a picture is older than the limit."""
+SILENT_S: Final = 30.0
+"""After so long a silence the markets of a producer are closed: 20 s and whatever hindered the one who judges it."""
+
+
+async def watch_staleness(world: "World", applications: Sequence[Application], sports: Sequence[str]) -> None:
+    """See that clients are told of a picture that is older than the limit, for as long as this is let run."""
+    well_s: dict[str, float] = {}
+    while True:
+        await trio.sleep(LOOK_S)
+        now_s, now_ms = trio.current_time(), world.clock.now_ms()
+        for application in applications:
+            connection = application.connection
+            if connection is None or not connection.well or not application.followed.synced:
+                well_s[application.name] = now_s
+                continue
+            if now_s - well_s.setdefault(application.name, now_s) < TOLD_S:
+                continue
+            for sport in sports:
+                complete_to = world.oracle.complete_to(sport)
+                if complete_to is None or now_ms - complete_to < world.settings.lag_ms_max + TOLD_S * 1000:
+                    continue
+                world.oracle.happened("stale_told")
+                world.oracle.expect(
+                    sport in application.followed.stale,
+                    f"{application.name} takes {sport} for fresh, {now_ms - complete_to} ms after the newest tick",
+                )
+
+
+def see_silence(world: "World", producer: str) -> None:
+    """See that nothing of a producer that has been silent for SILENT_S is open."""
+    world.oracle.happened("silence_judged")
+    for event, versions in world.oracle.versions.items():
+        opened = [each.market for each in versions[-1].markets if each.open and each.producer == producer]
+        world.oracle.expect(not opened, f"{event}: {opened} of {producer} are open after {SILENT_S:g} s of silence")
