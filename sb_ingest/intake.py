@@ -133,7 +133,7 @@ class Intake:
             self._limited.labels("sessions_max").inc()
             return problem(request.provider, 429, "too_many_sessions", "there is no room for another session")
         if request.begins and session.recorded:
-            session.state = None
+            session.renew()
         try:
             return await self._take(request, number, session)
         finally:

@@ -47,6 +47,10 @@ class Session(Struct, kw_only=True):
         """The (provider, producer) that the session speaks for: recorded ones are all producer "0"."""
         return (self.key[0], NO_SESSION) if self.recorded else self.key
 
+    def renew(self) -> None:
+        """Begin a recorded session anew, as one that was never heard of: its definitions come first, and no images."""
+        self.state, self.fresh, self.down = None, True, False
+
     def lose(self, reason: str) -> None:
         """Drop the state; the producer has to be told."""
         self.state = None

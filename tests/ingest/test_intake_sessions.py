@@ -211,3 +211,22 @@ def test_a_loss_that_cannot_be_told_is_told_later(run) -> None:
             assert signals(intake)[-1] == ("down", "silent", NOW - 9)
 
     run(main)
+
+
+def test_a_recorded_session_that_begins_anew_begins_with_definitions_and_without_images(run) -> None:
+    def recording(pt: int, event: str) -> list[dict]:
+        first = image(pt)
+        first["mc"][0].update(img=None, id=f"1.{event}", marketDefinition={**DEFINITION, "eventId": event})
+        return [first, {**delta(pt + 1, 3.0), "mc": [{"id": f"1.{event}", "rc": [{"id": 1, "atb": [[3.0, 10]]}]}]}]
+
+    async def main() -> None:
+        async with driver() as intake:
+            assert (await post(intake, *recording(NOW - 90, "9"), session="file", recorded=True))[0] == 202
+            # unless it says that it begins, it goes on
+            status, answer = await post(intake, *recording(NOW - 80, "9")[1:], session="file", recorded=True)
+            assert (status, answer["refused"]) == (202, [])
+            again = await post(intake, *recording(NOW - 70, "10"), session="file", recorded=True, begins=True)
+            assert again == (202, {"accepted": 3, "refused": []})
+            assert len({each.event for each in intake.feed("tennis")}) == 2
+
+    run(main)
