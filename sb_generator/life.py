@@ -352,7 +352,7 @@ class Life:
         stopped = self._stopped(ms)
         if "all" in stopped:
             return None
-        families = self.play.families if status == "live" else self.play.before
+        families = self._families()
         draw = self._chance.uniform() * len(families)
         first = int(draw)
         self._form.walk(draw - first)
@@ -362,6 +362,9 @@ class Life:
             if markets:
                 return self._voice.odds(ms, markets)[0]
         return None
+
+    def _families(self) -> tuple[str, ...]:
+        return self.play.families if self._voice.status == "live" else self.play.before
 
     def _stopped(self, ms: int) -> set[str]:
         return {group for group, until in self._stops.items() if until > ms} if self._stops else NONE
@@ -388,8 +391,9 @@ class Life:
         said.append(voice.fixture(ms, whole=True))
         if self._at >= 0:
             said.append(voice.score(ms, self._moments[self._at]))
-        if self.status in PRICED:
-            said += self._odds(ms, self.play.families if self.live else self.play.before, every=True)
+        stopped = self._stopped(ms)
+        priced = () if self.status not in PRICED or "all" in stopped else self._families()
+        said += voice.odds(ms, self._shelf.whole(self._sheet(ms), priced, stopped))
         return [structs.replace(each, request=request) for each in said]
 
 

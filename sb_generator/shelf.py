@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from sb_core import odds as odds_text
 from sb_core import sports
-from sb_core.messages import MarketOdds, MarketRef, MarketResult, OutcomeOdds, OutcomeResult, Result
+from sb_core.messages import MarketOdds, MarketRef, MarketResult, MarketStatus, OutcomeOdds, OutcomeResult, Result
 from sb_generator.kept import Kept
 from sb_generator.prices import priced, priced_each
 from sb_generator.scene import Ending, Offer, Play, Sheet
@@ -46,12 +46,17 @@ class _Page(Struct, frozen=True, gc=False):
 
 
 class _Known:
-    """A market that was offered: all outcomes it ever had, the prices it stands open with, and whether it is over."""
+    """A market that was offered: all outcomes it ever had, the prices it stands open with, and whether it is over.
 
-    __slots__ = ("groups", "outcomes", "prices", "settled")
+    `said` is what was said of it when it was open last, `closed` its status where it isn't.
+    """
 
-    def __init__(self, groups: tuple[str, ...]) -> None:
+    __slots__ = ("closed", "groups", "outcomes", "prices", "said", "settled")
+
+    def __init__(self, groups: tuple[str, ...], said: MarketOdds) -> None:
         self.groups = groups
+        self.said = said
+        self.closed: MarketStatus = "suspended"
         self.outcomes: tuple[str, ...] = ()
         self.prices: Prices | None = None
         self.settled = False
@@ -81,11 +86,14 @@ class Shelf:
         self._settle_pages()
         for active in self._active.values():
             for key in [key for key, known in active.items() if not wanted.isdisjoint(known.groups)]:
-                active.pop(key).prices = None
+                known = active.pop(key)
+                known.prices, known.closed = None, "suspended"
 
     def hand_over(self) -> tuple[MarketOdds, ...]:
         """Leave all markets to another producer."""
         self.stop(("all",))
+        for known in self._known.values():
+            known.closed = "handed_over"
         return tuple(MarketOdds(market=market, line=line, status="handed_over") for market, line in self._known)
 
     def price(self, sheet: Sheet, families: Iterable[str], stopped: set[str], *, every: bool) -> tuple[MarketOdds, ...]:
@@ -108,6 +116,19 @@ class Shelf:
             else:
                 markets += self._turn(family, page, stopped, every=every)
         return tuple(markets)
+
+    def whole(self, sheet: Sheet, families: Iterable[str], stopped: set[str]) -> tuple[MarketOdds, ...]:
+        """Return all that stands, with groups: what is priced now, and how the others were left, but what is settled."""
+        said = {(each.market, each.line): each for each in self.price(sheet, families, stopped, every=True)}
+        self._settle_pages()
+        for key, known in self._known.items():
+            spoken = said.get(key)
+            if spoken is None and (known.settled or known.closed == "handed_over"):
+                continue
+            if spoken is None or spoken.status != "active":
+                # with the prices that it was left at
+                said[key] = structs.replace(known.said, status="active" if known.prices else known.closed)
+        return tuple(_with_groups(each, self._known[key].groups) for key, each in said.items())
 
     def _turn(self, family: str, page: _Page, stopped: set[str], *, every: bool) -> list[MarketOdds]:
         """Turn to a page that has other markets than the one before, market by market."""
@@ -136,7 +157,8 @@ class Shelf:
         page = self._stands.pop(family, None)
         for quote in page.quotes if page is not None else ():
             if quote.prices is not None:
-                self._known[quote.key].prices = quote.prices
+                known = self._known[quote.key]
+                known.prices, known.said = quote.prices, quote.said
 
     def _say(self, family: str, quote: _Quote, known: _Known | None, stopped: set[str]) -> MarketOdds | None:
         if known is None:
@@ -144,7 +166,7 @@ class Shelf:
         if known.settled or not stopped.isdisjoint(known.groups) or (quote.prices is None and known.prices is None):
             return None
         if quote.prices is None:
-            known.prices = None
+            known.prices, known.closed = None, "suspended"
             self._active[family].pop(quote.key, None)
         else:
             self._open(family, quote, known)
@@ -155,12 +177,12 @@ class Shelf:
         groups = self._catalogue[quote.key[0]].groups
         if not stopped.isdisjoint(groups):
             return None
-        known = self._known[quote.key] = _Known(groups)
+        known = self._known[quote.key] = _Known(groups, quote.said)
         self._open(family, quote, known)
         return _with_groups(quote.said, groups)
 
     def _open(self, family: str, quote: _Quote, known: _Known) -> None:
-        known.prices = quote.prices
+        known.prices, known.said = quote.prices, quote.said
         self._active[family][quote.key] = known
         if quote.outcomes != known.outcomes:
             known.outcomes += tuple(each for each in quote.outcomes if each not in known.outcomes)
@@ -169,7 +191,8 @@ class Shelf:
         """Close the lines that prices moved away from."""
         gone = [key for key, known in active.items() if key not in offered and stopped.isdisjoint(known.groups)]
         for key in gone:
-            active.pop(key).prices = None
+            known = active.pop(key)
+            known.prices, known.closed = None, "inactive"
         return [MarketOdds(market=market, line=line, status="inactive") for market, line in gone]
 
     def results(self, view: View, *, again: bool = False) -> tuple[MarketResult, ...]:

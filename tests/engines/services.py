@@ -18,8 +18,12 @@ SERVICES = {
     "hockey": ("sb_process", "--sport", "hockey"),
     "distribute": ("sb_distribute",),
 }
+MORE = {"ingest2": ("sb_ingest",)}
+"""Those that a test may add."""
+SECOND = ("football2", "ingest2")
 PORT = {
     "ingest": 4000,
+    "ingest2": 4000,
     "football": 4101,
     "football2": 4101,
     "basketball": 4102,
@@ -40,7 +44,7 @@ class Services(Pipeline):
     def __init__(self, data, names=tuple(SERVICES), **settings):
         super().__init__(data, **settings)
         self.names = names
-        self.second = free_offset(PORT["football2"])
+        self.second = free_offset(*(PORT[each] for each in SECOND))
         self.processes = {}
         self.data.mkdir(parents=True, exist_ok=True)
 
@@ -54,11 +58,11 @@ class Services(Pipeline):
 
     def spawn(self, name):
         environment = self.environment()
-        if name == "football2":
+        if name in SECOND:
             environment["SB_PORT_OFFSET"] = str(self.second)
         with self.log_of(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *SERVICES[name]],
+                [sys.executable, "-m", *(SERVICES | MORE)[name]],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -74,7 +78,7 @@ class Services(Pipeline):
         return "\n".join(tails)
 
     def base(self, name):
-        return f"http://127.0.0.1:{PORT[name] + (self.second if name == 'football2' else self.offset)}"
+        return f"http://127.0.0.1:{PORT[name] + (self.second if name in SECOND else self.offset)}"
 
     def ask(self, name, path):
         """Ask one service; return its answer, or None when it isn't there."""
