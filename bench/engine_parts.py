@@ -82,6 +82,10 @@ class Parts:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.flush()
+
+    def flush(self) -> None:
+        """Empty the cache."""
         port = self.stack.plan.ports["redis"]
         subprocess.run(["redis-cli", "-p", str(port), "FLUSHALL"], check=True, stdout=subprocess.DEVNULL)
 

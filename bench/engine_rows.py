@@ -3,20 +3,39 @@
 from collections.abc import Sequence
 from typing import Final
 
-from bench import engines
+from bench import engine_stream, engines, peer_runs, recovery
+from bench.engine_parts import Cost, fresh
 from bench.engine_parts import engines as started
 from bench.engines import Work
+from bench.feed import bodies
+from bench.peer_runs import PEERS, PeerError, Run
 from bench.table import Row, spread
 from sb_local.stack import Stack, StackError
 
 LOOP_MESSAGES: Final = 200_000
+LATENCY_PER_S: Final = 2_000
+LATENCY_S: Final = 15.0
+VICTIMS: Final = {
+    "football": "processor killed",
+    "distribute": "distribution killed",
+    "redis": "Redis killed",
+    "flush": "FLUSHALL",
+    "mysql": "database killed",
+}
+COST: Final = "CPU s per million messages; peak memory, MB"
 
 
 def engine_rows(runs: int) -> list[Row]:
     """Measure what runs on real engines."""
     try:
         with started() as running:
-            return loop_rows(running, runs)
+            return [
+                *loop_rows(running, runs),
+                *peer_rows(running, runs),
+                *latency_rows(running, runs),
+                *storm_rows(running, runs),
+                *recovery_rows(running, runs),
+            ]
     except StackError as error:
         return [("real engines", "not measured", str(error).splitlines()[0])]
 
@@ -32,11 +51,85 @@ def loop_rows(running: Stack, runs: int) -> list[Row]:
     ]
 
 
+def peer_rows(running: Stack, runs: int) -> list[Row]:
+    """Have the peers do the same on the same topic."""
+    found: dict[str, list[Run]] = {}
+    missing: list[Row] = []
+    lanes = bodies(engines.WARM_UP + LOOP_MESSAGES, engines.LANES)
+    with fresh(running) as parts:
+        engines.ingest(parts, lanes)
+        for peer in PEERS:
+            try:
+                for _ in range(runs):
+                    found.setdefault(peer.what, []).append(peer_runs.run(parts, peer))
+            except PeerError as error:
+                missing.append((peer.what, "not measured", str(error).splitlines()[0]))
+    rows: list[Row] = []
+    for what, done in found.items():
+        own = [each.told.cpu_s * 1e6 / each.told.all for each in done]
+        rows.append((what, "messages/s", spread([each.told.per_s for each in done], ",.0f")))
+        peaks = [each.told.peak_mb for each in done]
+        rows.append(("", f"itself: {COST}", f"{spread(own, '.1f')}; {spread(peaks, '.0f')}"))
+        mysql = [each.engines["mysql"].cpu_s * 1e6 / each.told.all for each in done]
+        rows.append(("", "mysql: CPU s per million messages", spread(mysql, ".1f")))
+    return [*rows, *missing]
+
+
+def latency_rows(running: Stack, runs: int) -> list[Row]:
+    """Measure POST to WebSocket frame."""
+    done = [engine_stream.measure_latency(running, LATENCY_PER_S, LATENCY_S) for _ in range(runs)]
+    stages = (f"{name} {spread([each.stages[name] for each in done], '.1f')}" for name in done[0].stages)
+    return [
+        (f"POST to WebSocket frame, {LATENCY_PER_S}/s", "p50, ms", spread([each.p50_ms for each in done], ".1f")),
+        ("", "p99, ms", spread([each.p99_ms for each in done], ".1f")),
+        ("", "load sent late, p99, ms", spread([each.late_ms for each in done], ".1f")),
+        ("", "mean of each stage, ms", "; ".join(stages)),
+        *cost_rows([(each.costs, each.messages) for each in done]),
+    ]
+
+
+def storm_rows(running: Stack, runs: int) -> list[Row]:
+    """Measure a storm of settlements."""
+    done = [engine_stream.measure_storm(running) for _ in range(runs)]
+    what = f"{done[0].markets:,} markets settled at once"
+    return [
+        (what, "s from the first POST to the last frame", spread([each.seconds for each in done], ".1f")),
+        *cost_rows([(each.costs, each.markets) for each in done]),
+    ]
+
+
+def recovery_rows(running: Stack, runs: int) -> list[Row]:
+    """Measure how soon the stream lags less than a second again after a kill."""
+    rows: list[Row] = []
+    for victim, what in VICTIMS.items():
+        done = [recovery.measure(running, victim, LATENCY_PER_S) for _ in range(runs)]
+        errors, answers = sum(each.errors for each in done), sum(each.answers for each in done)
+        rows += [
+            (
+                f"{what} at {LATENCY_PER_S}/s",
+                "s until lag < 1 s for good",
+                spread([each.back_s for each in done], ".1f"),
+            ),
+            ("", "of which until it was up itself, s", spread([each.up_s for each in done], ".1f")),
+            ("", "worst lag, s", spread([each.worst_lag_s for each in done], ".1f")),
+            ("", "answers of REST, and failures", f"{answers}, {errors}"),
+        ]
+    return rows
+
+
 def work_rows(what: str, done: Sequence[Work]) -> list[Row]:
     """Write what some runs of the same work came to."""
-    rows = [(what, "messages/s", spread([each.per_s for each in done], ",.0f"))]
-    for name in done[0].costs:
-        cpu = spread([each.cpu(name) for each in done], ".1f")
-        peak = spread([each.costs[name].peak_mb for each in done], ".0f")
-        rows.append(("", f"{name}: CPU s per million messages; peak memory, MB", f"{cpu}; {peak}"))
+    return [
+        (what, "messages/s", spread([each.per_s for each in done], ",.0f")),
+        *cost_rows([(each.costs, each.messages) for each in done]),
+    ]
+
+
+def cost_rows(done: Sequence[tuple[dict[str, Cost], int]]) -> list[Row]:
+    """Write what each process used, per million of what was counted."""
+    rows = []
+    for name in done[0][0]:
+        cpu = spread([costs[name].cpu_s * 1e6 / count for costs, count in done], ".1f")
+        peak = spread([costs[name].peak_mb for costs, _ in done], ".0f")
+        rows.append(("", f"{name}: {COST}", f"{cpu}; {peak}"))
     return rows

@@ -37,10 +37,6 @@ class Work(Struct, frozen=True):
         """Messages a second."""
         return self.messages / self.seconds
 
-    def cpu(self, name: str) -> float:
-        """Return a process's CPU seconds per million messages."""
-        return self.costs[name].cpu_s * 1e6 / self.messages
-
 
 class Loop(Struct, frozen=True):
     """One run: filling the topic, and working it off."""

@@ -75,6 +75,7 @@ class Processor:
             done=self._done,
             cache_failed=self._cache_failed,
             retry=self._retry,
+            stage=self._meters.stage,
         )
         reader = self.context.log.reader([self.topic], self.group)
         working = anyio.CancelScope()

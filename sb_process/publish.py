@@ -11,6 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 from msgspec.structs import replace
+from prometheus_client import Histogram
 
 from sb_core.errors import DependencyError
 from sb_core.ports import Cache, Log
@@ -44,6 +45,7 @@ class Publisher:
         done: Callable[[Published], None],
         cache_failed: Callable[[int], Any],
         retry: Retry,
+        stage: Histogram,
     ) -> None:
         self._log = log
         self._cache = cache
@@ -51,6 +53,7 @@ class Publisher:
         self._done = done
         self._cache_failed = cache_failed
         self._retry = retry
+        self._stage = stage
         self._send: MemoryObjectSendStream[list[Published]]
         self._receive: MemoryObjectReceiveStream[list[Published]]
         self._send, self._receive = anyio.create_memory_object_stream[list[Published]](overlap_max)
@@ -77,7 +80,10 @@ class Publisher:
                 await self._publish(cycle)
 
     async def _publish(self, cycle: list[Published]) -> None:
+        begun = anyio.current_time()
         await self._put(cycle)
+        put = anyio.current_time()
+        self._stage.labels("cache").observe(put - begun)
         records = [record for share in cycle for record in share.updates]
         attempt = 0
         while records:
@@ -90,6 +96,7 @@ class Publisher:
                 self._retries.inc()
                 self._telemetry.warn("append_failed", what="updates", attempt=attempt, error=str(error))
                 await self._retry.pause(attempt)
+        self._stage.labels("append").observe(anyio.current_time() - put)
         for share in cycle:
             self._done(share)
 
