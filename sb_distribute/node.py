@@ -89,6 +89,11 @@ class Node:
         """Tell this listener from now on (one only)."""
         self._listener = listener
 
+    def held(self, event: str) -> EventSnapshot | None:
+        """Return an event that is held, never older than seen."""
+        live = self.state.live(event)
+        return None if live is None else live.snapshot()
+
     async def event(self, event: str, min_rev: int = 0) -> EventSnapshot | None:
         """Return the event, never older than seen, loading it when not held; None when nobody knows it.
 

@@ -5,15 +5,14 @@ code; nothing here thinks about betting.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
-from quart import Response, g, request
+from quart import Response, request
 from quart_trio import QuartTrio
 
-from sb_core.auth import KeyCheck, bearer
-from sb_core.ops import OPEN_PATHS, Ops
-from sb_core.quota import Quotas
+from sb_core.auth import KeyCheck
+from sb_core.ops import Ops
 from sb_core.runtime import Context
 from sb_core.telemetry import Telemetry
 from sb_core.web import make_app, problem, require
@@ -22,12 +21,12 @@ from sb_distribute.node import Node
 from sb_distribute.rest_answers import AnswerCache, content_tag, reply, unchanged
 from sb_distribute.rest_docs import POLICY, docs_page
 from sb_distribute.rest_events import EventRoutes
+from sb_distribute.rest_front import EVENT_ROUTE, READ, ROUTE, Front
 from sb_distribute.rest_lists import ListRoutes
 from sb_distribute.rest_node import RestProblem
 from sb_distribute.rest_openapi import openapi
 from sb_distribute.rest_queries import BadQueryError
 
-SCOPE: Final = "read"
 SERVICE: Final = "data-distribution"
 
 _View = Callable[..., Awaitable[Response]]
@@ -49,16 +48,16 @@ def make_rest_app(node: Node, context: Context, ops: Ops, keys: KeyCheck) -> Qua
         "/v1/sports/<sport>/markets": lists.list_catalogue,
         "/v1/competitions": lists.list_competitions,
         "/v1/events": events.list_events,
-        "/v1/events/<path:event>": events.event_or_part,
+        EVENT_ROUTE: events.event_or_part,
         "/v1/participants": lists.list_participants,
         "/v1/participants/<path:participant>": lists.one_participant,
         "/v1/producers": lists.list_producers,
         **_documents(),
     }
     for path, view in views.items():
-        app.add_url_rule(path, endpoint=path, view_func=require(SCOPE)(view), methods=["GET"])
+        app.add_url_rule(path, endpoint=path, view_func=require(READ)(view), methods=["GET"])
     _measure(app, context, answers)
-    _ration(app, context, keys)
+    app.asgi_app = cast("Any", Front(cast("Any", app.asgi_app), node, context, keys, answers))  # type: ignore[method-assign]
     return app
 
 
@@ -85,49 +84,17 @@ def _documents() -> dict[str, _View]:
 
 
 def _measure(app: QuartTrio, context: Context, answers: AnswerCache) -> None:
-    """Count requests by route and status, with their time, and show what the cache of answers holds."""
+    """Show what the cache of answers holds, and leave for the front which route a request took."""
     telemetry: Telemetry = context.telemetry
-    seconds = telemetry.histogram("rest_request_seconds", "Time to answer a REST request", ("route", "status"))
     held = telemetry.gauge("rest_answers_bytes", "Encoded events held")
     held.set_function(lambda: answers.used_bytes)
     hits = telemetry.gauge("rest_answers_hits_ratio", "Answers that were encoded already, of all since the start")
     hits.set_function(lambda: answers.hits / max(1, answers.hits + answers.misses))
 
-    async def begin() -> None:
-        g.begun_s = context.clock.monotonic_s()
-
     async def end(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "none"
-        seconds.labels(route, str(response.status_code)).observe(context.clock.monotonic_s() - g.begun_s)
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        cast("dict[str, Any]", request.scope)[ROUTE] = request.url_rule.rule if request.url_rule else "none"
         return response
 
-    app.before_request(begin)
-    app.after_request(end)
-
-
-def _ration(app: QuartTrio, context: Context, keys: KeyCheck) -> None:
-    """Let each key, or address without one, ask only so often, and say with every answer what is left."""
-    quotas = Quotas(context.settings.rest_requests_per_s_max)
-
-    async def begin() -> Response | None:
-        if request.path in OPEN_PATHS:
-            return None
-        key = keys.find(bearer(request.headers.get("Authorization")))
-        client = f"address {request.remote_addr}" if key is None else f"key {key.name}"
-        g.quota = quota = quotas.take(client, context.clock.monotonic_s())
-        if quota.allowed:
-            return None
-        detail = f"more than {quota.limit} requests a second of {client.partition(' ')[0]}"
-        return problem(429, "too_many", detail, headers={"retry-after": "1", "cache-control": "no-store"})
-
-    async def end(response: Response) -> Response:
-        quota = g.get("quota")
-        if quota is not None:
-            response.headers.update(quota.headers())
-        return response
-
-    app.before_request(begin)
     app.after_request(end)
 
 

@@ -150,3 +150,27 @@ def test_a_doubtful_request_is_refused_and_what_follows_it_is_never_a_request(in
             assert code is None or b'"code":"%s"' % code.encode() in answer, name
 
     _over_http(in_world, test)
+
+
+def test_the_way_past_quart_answers_as_quart_does(in_world):
+    """A parameter that changes nothing takes the long way."""
+
+    async def test(world, client, _port):
+        await world.save(EVENT, event={"name": "Fenerbahçe - Galatasaray"})
+        for stale in (set(), {"football"}):
+            world.node.stale_sports = stale
+            for asked in ({}, {"If-None-Match": '"1.1"'}, {"If-None-Match": '"1.1-stale"'}, {"If-None-Match": "*"}):
+                ways = [
+                    await client.get(f"/v1/events/{EVENT}{query}", headers=asked) for query in ("", "?odds=decimal")
+                ]
+                short, long = ways
+                assert short.status_code == long.status_code
+                assert short.content == long.content
+                for way in ways:
+                    del way.headers["date"]
+                    way.headers.pop("ratelimit-remaining")
+                    way.headers.pop("content-length", None)  # quart says it of 304 too
+                assert short.headers == long.headers
+        assert world.app.asgi_app._node.held(EVENT) is not None
+
+    _over_http(in_world, test)
