@@ -169,7 +169,11 @@ class CompetitionRow(Struct, frozen=True, gc=False):
 
 
 class Batch(Struct, frozen=True, kw_only=True):
-    """One transaction of the fold on one partition. The fence is (epoch, owner, expected offset)."""
+    """One transaction of the fold on one partition. The fence is (epoch, owner, expected offset).
+
+    A store that failed over may have lost what moved nothing else: it must not stand below `done_before` and
+    `cache_generation` either.
+    """
 
     topic: str
     partition: int
@@ -180,6 +184,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     done_offset: int
     state: bytes
     counts: Mapping[str, int]
+    done_before: int = 0
+    cache_generation: int = 0
     events: Sequence[EventRow] = ()
     markets: Sequence[MarketRow] = ()
     outcomes: Sequence[OutcomeRow] = ()

@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 
 from sb_core import topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError
@@ -51,6 +52,8 @@ class Processor:
         self.assigned = False
         self.stopped: dict[int, str] = {}
         """Partitions that stopped themselves, and why."""
+        self._generations: dict[int, int] = {}
+        """By partition, the highest cache generation that was ever told here."""
         self._fenced_out: dict[int, None] = {}
         """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
         self._meters = Meters(context.telemetry)
@@ -183,8 +186,12 @@ class Processor:
         partition = place[1]
         owner = self.context.entropy(OWNER_BYTES).hex()
         position = await self._retry.insist_on_store("claim", partial(self.context.store.claim, place, owner))
-        self.held[partition] = claimed(position, owner)
-        await self._republish(place, position)
+        held = self.held[partition] = claimed(position, owner)
+        lost = self._generations.get(partition, 0) - position.cache_generation
+        for _ in range(lost + 1 if lost > 0 else 0):
+            # the store went back behind generations that the cache has seen, and that must not come again
+            await self._cache_failed(partition)
+        await self._republish(place, replace(position, cache_generation=held.cache_generation))
         reader.seek(place, position.next_offset)
         self.context.telemetry.info(
             "assigned", topic=place[0], partition=partition, epoch=position.epoch, next_offset=position.next_offset
@@ -259,6 +266,7 @@ class Processor:
                 held.cache_generation = await self.context.store.raise_cache_generation(
                     (self.topic, partition), held.epoch, held.owner
                 )
+                self._generations[partition] = max(held.cache_generation, self._generations.get(partition, 0))
             except FencedError:
                 return  # who holds it now puts again what was not done
             except DependencyError as error:

@@ -20,6 +20,7 @@ _CHANGE_COLUMNS: Final = ChangeRow.__struct_fields__
 _FENCE: Final = (
     "UPDATE positions SET next_offset = %s, done_offset = %s, state = %s"
     " WHERE topic = %s AND `partition` = %s AND epoch = %s AND owner = %s AND next_offset = %s"
+    " AND done_offset >= %s AND cache_generation >= %s"
 )
 # A rev is given once: a batch that began below the rev that stands makes NULL of a column that can't be, and is refused.
 # `lineage` and `rev` last, for assignments see those before them.
@@ -75,7 +76,7 @@ _COMPETITIONS: Final = Bulk(
 async def commit(cursor: QuietCursor, batch: Batch) -> None:
     """Write a batch. Raises FencedError."""
     place = batch.topic, batch.partition
-    fence = (*place, batch.epoch, batch.owner, batch.expected)
+    fence = (*place, batch.epoch, batch.owner, batch.expected, batch.done_before, batch.cache_generation)
     if await cursor.execute(_FENCE, (batch.next_offset, batch.done_offset, batch.state.decode(), *fence)) != 1:
         raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
     began = _began(batch)

@@ -21,6 +21,7 @@ PRUNED_ROWS_MAX: Final = 1_000
 _FENCE: Final = (
     "UPDATE positions SET next_offset = ?, done_offset = ?, state = CAST(? AS TEXT)"
     " WHERE topic = ? AND partition = ? AND epoch = ? AND owner = ? AND next_offset = ?"
+    " AND done_offset >= ? AND cache_generation >= ?"
 )
 _EVENTS: Final = Bulk(
     "INSERT INTO events",
@@ -78,6 +79,8 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> None:
                 batch.epoch,
                 batch.owner,
                 batch.expected,
+                batch.done_before,
+                batch.cache_generation,
             ),
         )
         if fenced.rowcount != 1:

@@ -105,7 +105,18 @@ def test_a_claim_makes_the_position_and_raises_its_epoch(open_store, run):
     opened(open_store, run, test)
 
 
-@pytest.mark.parametrize("wrong", [{"epoch": 1}, {"owner": "one"}, {"expected": 0}, {"expected": 6}, {"partition": 4}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epoch": 1},
+        {"owner": "one"},
+        {"expected": 0},
+        {"expected": 6},
+        {"partition": 4},
+        {"done_before": 9},
+        {"cache_generation": 9},
+    ],
+)
 def test_a_batch_that_misses_the_fence_leaves_nothing(open_store, run, wrong):
     async def test(store):
         await store.claim(PLACE, "one")

@@ -224,6 +224,44 @@ def test_a_cache_that_fails_holds_nothing_up_and_its_old_values_are_never_read(r
     run(main)
 
 
+def test_a_store_that_loses_what_moved_no_offset_is_noticed(run):
+    """It failed over: the settled position and the raised cache generation are gone, all else is there."""
+
+    async def main():
+        async with world() as context:
+            connection, put = context.store._writer, context.cache.put
+            partition = topics.partition_of("uof:1")
+            saved = []
+
+            async def fail(_entries):
+                saved.append(connection.serialize())
+                raise UnavailableError("no cache")
+
+            await append(context, odds(1))
+            async with processing(context):
+                await drain(context, 1)
+                context.cache.put = fail
+                await append(context, stop(2))
+                await drain(context, 2)
+                with anyio.fail_after(5):
+                    while (await read_account(context, ("football",)))["updates_published"] < 2:  # noqa: ASYNC110
+                        await anyio.sleep(0.01)
+                context.cache.put = put
+                connection.deserialize(saved[-1])
+                assert (await read_account(context, ("football",)))["updates_published"] < 2
+                await append(context, odds(3))
+                await drain(context, 3)
+            account = await read_account(context, ("football",))
+            assert (account["changes"], account["updates_published"]) == (3, 3)
+            (generation,) = (
+                each.cache_generation for each in await context.store.positions([FEED]) if each.partition == partition
+            )
+            assert generation > 2  # not again the one that the cache has seen
+            assert shown.event_decoder.decode((await context.cache.get([(generation, "uof:1")]))[0]).rev == 3
+
+    run(main)
+
+
 def test_ticks_pass_on_and_producers_reach_events_loaded_from_the_store(run):
     async def main():
         async with world() as context:

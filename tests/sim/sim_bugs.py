@@ -46,7 +46,9 @@ def fence_ignored() -> list[Patch]:
     def commit(connection: Any, batch: Batch) -> None:
         found = position(connection, (batch.topic, batch.partition))
         assert found is not None
-        real(connection, replace(batch, epoch=found.epoch, owner=found.owner, expected=found.next_offset))
+        real(
+            connection, replace(batch, epoch=found.epoch, owner=found.owner, expected=found.next_offset, done_before=0)
+        )
 
     return [(sqlite_writes, "commit", commit)]
 

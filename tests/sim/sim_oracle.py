@@ -62,8 +62,8 @@ class Oracle:
 
     def appended(self, process: str, records: Sequence[Record]) -> None:
         """See an append: `rev`s are gapless once repeats are dropped, and repeats are the same bytes."""
-        first = records[0]
-        self.note(process, "append", first.topic, len(records), first.key)
+        for first in records[:1]:
+            self.note(process, "append", first.topic, len(records), first.key)
         for record in records:
             if record.topic.startswith(UPDATES):
                 if record.key == "tick":
@@ -115,6 +115,12 @@ class Oracle:
         self.expect(batch.epoch >= epoch, f"{what} after epoch {epoch}")
         self.expect(batch.expected == next_offset, f"{what}, where it stood at {next_offset}")
         self.fences[place] = batch.epoch, batch.next_offset
+
+    def failed_over(self, positions: Sequence[Position]) -> None:
+        """See that the store has lost its newest transactions, and stands here now."""
+        self.happened("failover")
+        self.note("store", "fails over")
+        self.fences = {(each.topic, each.partition): (each.epoch, each.next_offset) for each in positions}
 
     # what readers are given
 

@@ -66,10 +66,9 @@ class Plain:
     def _now(self, event: str, version: Version, producer: str) -> Version:
         """Return what a stop of that version counts as by all that was told of its producer's outages since."""
         gen, ts = version
-        for each in self.outages.get((self.place[event], producer), ()):
-            if each.reason != "clock_stepped" and each.since < ts:
-                gen = max(gen, each.gen)
-        return gen, ts
+        told = self.outages.get((self.place[event], producer), ())
+        stepped = {each.gen for each in told if each.reason == "clock_stepped"}
+        return max([gen, *(each.gen for each in told if each.gen not in stepped and each.since < ts)]), ts
 
     # what is wrong
 

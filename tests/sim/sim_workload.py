@@ -37,18 +37,26 @@ KINDS: Final[dict[str, float]] = {
     "hold": 0.4,
     "release": 0.6,
     "bad_odds": 0.5,
+    "early_odds": 0.2,
 }
+REFUSED: Final = frozenset({"bad_odds", "early_odds"})
+AHEAD_MS: Final = 12_000
+"""Further ahead than a source's clock may be; sent again a little later it is none too early."""
 RESULTS: Final = ("won", "lost", "void", "half_won", "undecided")
 STATUSES: Final = ("live", "live", "live", "suspended", "interrupted", "ended", "not_started")
 
 
 class Sent(Struct, frozen=True):
-    """A message as it goes out; `id` is empty where the content's digest names it, `fine` false where it is refused."""
+    """A message as it goes out; `id` is empty where the content's digest names it, `fine` false where it is refused.
+
+    What is refused as too `early` may be taken when it is sent again.
+    """
 
     id: str
     event: str
     body: bytes
     fine: bool = True
+    early: bool = False
 
 
 class Maker:
@@ -58,7 +66,13 @@ class Maker:
         self.chance = chance
         self.producer = producer
         self.count = 0
+        self.skew_ms = 0
+        """By how much the source's clock is off."""
         self._last_ts = 0
+
+    def now_ms(self) -> int:
+        """Return the source's time."""
+        return SimClock().now_ms() + self.skew_ms
 
     def about_events(self, count: int) -> list[Sent]:
         events = FOOTBALL + TENNIS
@@ -70,7 +84,9 @@ class Maker:
 
     def make(self, kind: str, event: str, *, request: str | None = None) -> Sent:
         fields: dict[str, Any] = getattr(self, f"_{kind}")(event)
-        base: dict[str, Any] = {"type": "odds" if kind == "bad_odds" else kind, "ts": self._ts(), "provider": "uof"}
+        base: dict[str, Any] = {"type": "odds" if kind in REFUSED else kind, "ts": self._ts(), "provider": "uof"}
+        if kind == "early_odds":
+            base["ts"] = self.now_ms() + AHEAD_MS
         if kind == "stop":
             base["type"] = "bet_stop"
         self.count += 1
@@ -78,7 +94,7 @@ class Maker:
         base.update(event=event, sport=SPORT_OF[event], producer=self.producer, id=message_id, **fields)
         if request is not None:
             base["request"] = request
-        return Sent(message_id, event, msgspec.json.encode(base), fine=kind != "bad_odds")
+        return Sent(message_id, event, msgspec.json.encode(base), fine=kind not in REFUSED, early=kind == "early_odds")
 
     def alive(self, *, subscribed: bool = True, request: str | None = None) -> Sent:
         return self._control("alive", {"subscribed": subscribed}, request)
@@ -87,8 +103,7 @@ class Maker:
         return self._control("snapshot_complete", {}, request)
 
     def _control(self, kind: str, fields: dict[str, Any], request: str | None) -> Sent:
-        now = SimClock().now_ms()
-        base = {"type": kind, "ts": now, "provider": "uof", "producer": self.producer, **fields}
+        base = {"type": kind, "ts": self.now_ms(), "provider": "uof", "producer": self.producer, **fields}
         if request is not None:
             base["request"] = request
         return Sent("", "", msgspec.json.encode(base))
@@ -97,7 +112,7 @@ class Maker:
         """Return the source's time: a little back, now and then the same twice."""
         if self._last_ts and self.chance.happens(0.1):
             return self._last_ts
-        self._last_ts = SimClock().now_ms() - int(self.chance.between(0, 400))
+        self._last_ts = self.now_ms() - int(self.chance.between(0, 400))
         return self._last_ts
 
     # bodies
@@ -124,6 +139,8 @@ class Maker:
         priced = self._priced(self._named(event))
         priced["outcomes"][0].update(odds="0.50", active=True)
         return {"markets": [priced]}
+
+    _early_odds = _odds
 
     def _stop(self, event: str) -> dict[str, Any]:
         market, line, _ = self._named(event)

@@ -12,15 +12,15 @@ import msgspec
 import trio
 from msgspec import Struct
 from sim_clients import Application, Connection, CutError, Distribution, Door
+from sim_engines import SmallCache, fail_over, keep_copy, new_store
 from sim_oracle import Oracle
 from sim_ports import SimCache, SimLog, SimStore, Weather, Wire
 from sim_workload import corrupt
 from simulation import Chance, Process, SimClock, Trace
 
 from sb_core import topics
-from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import MemoryLog
-from sb_core.adapters.sqlite_store import SqliteStore
+from sb_core.adapters.replica import ReplicaStore
 from sb_core.config import PipelineConfig
 from sb_core.records import Record
 from sb_core.runtime import Context
@@ -38,6 +38,8 @@ AWAY_S_MAX: Final = 2.5
 """How long a crashed process stays away, at most."""
 STOP_S: Final = 10.0
 """A service that was told to stop is gone by then."""
+NOTICED_S: Final = 1.5
+"""Within this time of a failover every partition has had a tick, and its processor has met the fence."""
 SETTLE_S_MAX: Final = 60.0
 """By when after the last fault nothing may move any more."""
 SPORTS: Final = ("football", "tennis")
@@ -50,6 +52,13 @@ class Shape(Struct, frozen=True):
     silence: str
     """A producer falls silent long enough to be down ("short"), or to be judged so ("long"); else empty."""
     ingests: int
+    nodes: int
+    copy: bool
+    """Nodes read events from a copy of the store that lags."""
+    steps: int
+    """By how much the clock of a source jumps once (ms)."""
+    cache_entries_max: int
+    failovers: int
     crashes: int
     pauses: int
     outages: int
@@ -89,8 +98,9 @@ class World:
         self.oracle = Oracle(trace)
         self.weather = msgspec.structs.replace(shape.weather, down=set())
         self.log = MemoryLog(self.clock)
-        self.store = SqliteStore(":memory:", self.clock, threads=False)
-        self.cache = MemoryCache(entries_max=10_000)
+        self.store = new_store()
+        self.copy = new_store() if shape.copy else None
+        self.cache = SmallCache(entries_max=shape.cache_entries_max)
         self.settings = Settings(
             process_wait_ms=400,
             process_batch_max=40,
@@ -102,7 +112,10 @@ class World:
         self.wires: dict[str, Wire] = {}
         self.doors: dict[str, Door] = {}
         self.stores: dict[str, SimStore] = {}
+        self.copies: dict[str, ReplicaStore] = {}
         self.healing = False
+        self.unsettled = 0
+        """What is under way that needs ingest: operators' replays, failovers that the next ticks let everybody notice."""
         self.recovering = 0
         """Recoveries of producers under way."""
         self._stops: dict[str, anyio.Event] = {}
@@ -116,7 +129,10 @@ class World:
             self.nursery.start_soon(self._live, f"ingest-{number}", self._ingest)
         for name in ("football-0", "football-1", "tennis-0"):
             self.nursery.start_soon(self._live, name, self._process)
-        self.nursery.start_soon(self._live, "node-0", self._distribute)
+        for number in range(self.shape.nodes):
+            self.nursery.start_soon(self._live, f"node-{number}", self._distribute)
+        if self.copy is not None:
+            self.nursery.start_soon(keep_copy, self.store, self.copy, self.chance)
 
     async def _live(self, name: str, body: Callable[..., Awaitable[None]]) -> None:
         stop = self._stops[name] = anyio.Event()
@@ -175,6 +191,8 @@ class World:
         store: Any = SimStore(wire, self.store)
         cache: Any = SimCache(wire, self.cache)
         self.stores[process.name] = store
+        if self.copy is not None and process.name.startswith("node"):
+            store = self.copies[process.name] = ReplicaStore(store, SimStore(wire, self.copy))  # type: ignore[arg-type]
         words: Any = Words(process, self.oracle)
         return Context(
             settings=self.settings,
@@ -262,6 +280,12 @@ class World:
         await trio.sleep(outage_s)
         self.weather.down.discard(port)
 
+    async def fail_over(self) -> None:
+        self.unsettled += 1
+        await fail_over(self.store, self.chance, self.oracle, self.weather)
+        await trio.sleep(NOTICED_S)
+        self.unsettled -= 1
+
     async def slip(self) -> None:
         """Put a record into a feed that nobody can read, counted as a foreign writer would."""
         event, partition, body = corrupt(self.chance)
@@ -276,6 +300,9 @@ class World:
             setattr(self.weather, name, getattr(calm, name))
 
     # the way in and out
+
+    def nodes(self) -> list[str]:
+        return [f"node-{number}" for number in range(self.shape.nodes)]
 
     def door(self, kind: str) -> Door | None:
         """Return a door of a process of that kind that is alive, any of them."""
