@@ -16,7 +16,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -29,7 +29,9 @@ from sb_console.model import Snapshot
 from sb_console.observations import Observation, Place, PlacesSeen, StreamSeen, Tick
 from sb_console.record import FileSink, Recorder, Recording
 from sb_console.reduce import first, reduce
+from sb_core.adapters.kafka_log import open_kafka_log
 from sb_core.adapters.sqlite_log import open_sqlite_log
+from sb_core.ports import LogAdmin
 from sb_core.runtime import SystemClock
 from sb_core.topics import TopicSpec
 
@@ -233,20 +235,24 @@ def _hour() -> Iterator[Observation]:
             yield msgspec.structs.replace(each, at=each.at - begun + turn * span)
 
 
-def lag_ms(partitions: int, rounds: int) -> list[float]:
-    """Look at this many partitions of the embedded log and judge them; return the time of each look."""
+def lag_ms(partitions: int, rounds: int, kafka_url: str = "") -> list[float]:
+    """Look at this many partitions of Kafka, or the embedded log, and judge them; return the time of each look."""
 
     async def run() -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
-            async with open_sqlite_log(f"{folder}/log.db", SystemClock()) as log:
-                await log.create([TopicSpec(f"bench-{n}", 50, None) for n in range(partitions // 50)])
+            clock = SystemClock()
+            opening: AbstractAsyncContextManager[LogAdmin] = (
+                open_kafka_log(kafka_url, clock) if kafka_url else open_sqlite_log(f"{folder}/log.db", clock)
+            )
+            async with opening as log:
                 names = [f"bench-{n}" for n in range(partitions // 50)]
+                await log.create([TopicSpec(name, 50, None) for name in names])
                 times, snapshot = [], first("local")
                 for number in range(rounds):
                     begun = time.perf_counter()
-                    ends = await log.ends(names)
-                    places = [Place("g", *place, 0, 0, 0, end, "o", 1, 1) for place, end in sorted(ends.items())]
-                    snapshot = reduce(snapshot, PlacesSeen(number * 1_000, places, 1))
+                    starts, ends = await log.starts(names), await log.ends(names)
+                    places = [Place("g", *at, 0, 0, starts[at], end, "o", 1, 1) for at, end in sorted(ends.items())]
+                    snapshot = reduce(snapshot, PlacesSeen(number * 1_000, places, 2))
                     snapshot = reduce(snapshot, Tick(number * 1_000))
                     times.append((time.perf_counter() - begun) * 1000)
                 return times

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from bench import engine_stream, engines, peer_runs, recovery
+from bench import console, engine_stream, engines, latency, peer_runs, recovery
 from bench.engine_parts import Cost, fresh
 from bench.engine_parts import engines as started
 from bench.engines import Work
@@ -22,6 +22,8 @@ VICTIMS: Final = {
     "flush": "FLUSHALL",
     "mysql": "database killed",
 }
+PARTITIONS: Final = 200
+LOOKS: Final = 50
 COST: Final = "CPU s per million messages; peak memory, MB"
 
 
@@ -35,9 +37,18 @@ def engine_rows(runs: int) -> list[Row]:
                 *latency_rows(running, runs),
                 *storm_rows(running, runs),
                 *recovery_rows(running, runs),
+                *console_rows(running),
             ]
     except StackError as error:
         return [("real engines", "not measured", str(error).splitlines()[0])]
+
+
+def console_rows(running: Stack) -> list[Row]:
+    """Have the console look at many partitions."""
+    with fresh(running) as parts:
+        times = console.lag_ms(PARTITIONS, LOOKS, parts.log_url)
+    found = f"{latency.quantile(times, 0.5):.0f}, {latency.quantile(times, 0.99):.0f}"
+    return [(f"the console looks at {PARTITIONS} partitions and judges them", "p50 and p99, ms", found)]
 
 
 def loop_rows(running: Stack, runs: int) -> list[Row]:
