@@ -90,18 +90,18 @@ class Node:
         self._listener = listener
 
     def held(self, event: str) -> EventSnapshot | None:
-        """Return an event that is held, never older than seen."""
+        """Return an event that is held, and not older than what was seen."""
         live = self.state.live(event)
-        return None if live is None else live.snapshot()
+        return None if live is None or self.state.behind(event) else live.snapshot()
 
     async def event(self, event: str, min_rev: int = 0) -> EventSnapshot | None:
         """Return the event, never older than seen, loading it when not held; None when nobody knows it.
 
         The newest found is returned even when it is below `min_rev`. Raises UnavailableError at the deadline.
         """
-        live = self.state.live(event)
-        if live is not None and not self.state.behind(event):
-            return live.snapshot()
+        held = self.held(event)
+        if held is not None:
+            return held
         flight = self._loads.begin(event)
         with anyio.move_on_after(EVENT_DEADLINE_S):
             await flight.done.wait()
