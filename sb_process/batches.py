@@ -2,13 +2,15 @@
 
 The rules: memory adopts a plan only after its commit; a store that refuses a batch makes it halve the batch, down to
 the one record that becomes a dead letter. Batches of several partitions go side by side, so that one is planned while
-another is being committed; plans take turns, so that nothing else waits for more than one of them.
+another is being committed; plans take turns, and the loop is let go in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 from sb_core import sports, topics
 from sb_core.errors import DependencyError, FencedError, UnavailableError, UnknownOutcomeError
@@ -22,6 +24,9 @@ from sb_process.plan import Decoded, Plan, Surroundings
 from sb_process.publish import Published
 from sb_process.retry import Retry
 from sb_process.state import Fold, load
+
+TURN_S: Final = 0.02
+"""How long planning keeps the loop to itself."""
 
 
 class Batches:
@@ -66,7 +71,7 @@ class Batches:
         stage.labels("load").observe(clock.monotonic_s() - begun)
         async with self._turn:
             begun = clock.monotonic_s()
-            plan = planning.plan_batch(batch, held.state, folds, listed, self._around(held))
+            plan = await self._in_turns(planning.planned(batch, held.state, folds, listed, self._around(held)))
             stage.labels("plan").observe(clock.monotonic_s() - begun)
         begun = clock.monotonic_s()
         if plan.dead:
@@ -74,6 +79,20 @@ class Batches:
         await self.commit(held, plan)
         stage.labels("commit").observe(clock.monotonic_s() - begun)
         return self._adopt(held, plan, cached_max)
+
+    async def _in_turns(self, steps: Generator[None, None, Plan]) -> Plan:
+        """Make a plan, letting others have the loop every TURN_S: an outage may take seconds to plan."""
+        monotonic_s = self._context.clock.monotonic_s
+        until_s = monotonic_s() + TURN_S
+        try:
+            while True:
+                next(steps)
+                if monotonic_s() >= until_s:
+                    await anyio.lowlevel.checkpoint()
+                    until_s = monotonic_s() + TURN_S
+        except StopIteration as done:
+            plan: Plan = done.value
+            return plan
 
     def _around(self, held: Held) -> Surroundings:
         return Surroundings(

@@ -5,7 +5,7 @@ submits the same plan. Rows are coalesced within the batch, the change log never
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -190,8 +190,8 @@ class Planner:
         """Return an event as it stands within this batch."""
         return self.folds.get(event) or self.known.get(event) or book.new_fold(event, self.rules)
 
-    def step(self, decoded: Decoded) -> None:
-        """Apply one record."""
+    def step(self, decoded: Decoded) -> Iterator[None]:
+        """Apply one record, event by event."""
         message, record = decoded.message, decoded.record
         if decoded.error is not None or message is None:
             self._refuse(record, decoded.error or FeedError("malformed", "no message"), message)
@@ -201,7 +201,7 @@ class Planner:
             self.counts["system"] += 1
         elif isinstance(message, Producer):
             self.counts["system"] += 1
-            self._producer(message, record)
+            yield from self._producer(message, record)
         else:
             try:
                 applied = book.apply(self.fold(message.event), message, record.offset, self.rules)
@@ -210,7 +210,7 @@ class Planner:
             except FeedError as error:
                 self._refuse(record, error, message)
 
-    def _producer(self, message: Producer, record: Fetched) -> None:
+    def _producer(self, message: Producer, record: Fetched) -> Iterator[None]:
         key = message.producer_key
         before = self.views.get(key, UNKNOWN)
         after = observe(before, message)
@@ -227,6 +227,7 @@ class Planner:
         for event in sorted(events):
             applied = book.apply_producer(self.fold(event), message, record.offset, self.rules)
             self._adopt(record, applied, message.received)
+            yield
 
     def _adopt(self, record: Fetched, applied: Applied, received: int) -> None:
         if applied.outcome == "duplicate":
@@ -284,8 +285,8 @@ class Planner:
             closed = book.close(fold, record.offset, received, message, self.rules)
             self._adopt(record, closed, received)
 
-    def plan(self, next_offset: int) -> Plan:
-        """Return everything the batch does."""
+    def plan(self, next_offset: int) -> Generator[None, None, Plan]:
+        """Return everything the batch does, made event by event."""
         plan = Plan(
             next_offset=next_offset,
             state=PartitionState(producers=self.views, tick=self.tick),
@@ -300,6 +301,7 @@ class Planner:
         )
         for event, fold in self.folds.items():
             self._rows(plan, event, fold)
+            yield
         return plan
 
     def _rows(self, plan: Plan, event: str, fold: Fold) -> None:
@@ -334,6 +336,24 @@ def tick_record(sport: str, partition: int, ts: int) -> Record:
     return Record(topic=topics.updates(sport), key="tick", value=body, ts=ts, partition=partition)
 
 
+def planned(
+    batch: Sequence[Decoded],
+    state: PartitionState,
+    folds: Mapping[str, Fold],
+    listed: Mapping[str, Sequence[str]],
+    around: Surroundings,
+) -> Generator[None, None, Plan]:
+    """Plan a batch of one partition; `folds` holds every event that `wanted` named and the store knows.
+
+    Yields where others may take a turn, after a record or an event: the outage of a producer moves thousands of events.
+    """
+    planner = Planner(state, folds, listed, around)
+    for each in batch:
+        yield from planner.step(each)
+        yield
+    return (yield from planner.plan(batch[-1].record.offset + 1))
+
+
 def plan_batch(
     batch: Sequence[Decoded],
     state: PartitionState,
@@ -341,8 +361,11 @@ def plan_batch(
     listed: Mapping[str, Sequence[str]],
     around: Surroundings,
 ) -> Plan:
-    """Plan a batch of one partition; `folds` holds every event that `wanted` named and the store knows."""
-    planner = Planner(state, folds, listed, around)
-    for each in batch:
-        planner.step(each)
-    return planner.plan(batch[-1].record.offset + 1)
+    """Plan a batch in one go."""
+    steps = planned(batch, state, folds, listed, around)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            plan: Plan = done.value
+            return plan
