@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 PICTURE_OFFSET ?= 23000
 
-.PHONY: up test lint types imports autobahn schemathesis test-all sim torture bench picture clean
+.PHONY: up test lint types imports autobahn schemathesis test-all other-python sim torture bench picture clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -34,8 +34,17 @@ schemathesis: $(VENV)/.dev
 		$(PYTHON) -m venv $(VENV)/schemathesis >&2 && \
 		$(VENV)/schemathesis/bin/pip --disable-pip-version-check -q install 'schemathesis>=4.32,<5' >&2; }
 
-test-all: $(VENV)/.dev autobahn schemathesis lint imports types
+test-all: $(VENV)/.dev autobahn schemathesis lint imports types other-python
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# The oldest and the newest Python that are supported; the one in use is left out, one that isn't here is said to be missing.
+other-python: $(VENV)/.dev
+	@for v in 3.11 3.13; do \
+		$(BIN)/python -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] == '$$v')" || continue; \
+		for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c '' 2>/dev/null && found=$$p && break; done; \
+		test -n "$$found" || { echo "no Python $$v here: not tested on it" >&2; continue; }; \
+		$(MAKE) test PYTHON=$$found VENV=.venv-$$v || exit 1; found=; \
+	done
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
