@@ -18,6 +18,7 @@ from sb_core.records import ShownEvent, TopicPartition
 from sb_core.runtime import Context
 from sb_core.topics import feed, partition_of
 from sb_distribute.conflate import Version
+from sb_distribute.producers import jittered
 from sb_distribute.state import EventSnapshot, NodeState
 
 CACHE_DEADLINE_S: Final = 0.5
@@ -154,6 +155,7 @@ class Loads:
 
     def __init__(self, context: Context, loader: Loader, holder: Holder) -> None:
         self._clock = context.clock
+        self._entropy = context.entropy
         self._telemetry = context.telemetry
         self._loader = loader
         self._holder = holder
@@ -204,7 +206,7 @@ class Loads:
                 self._telemetry.warn("event_unavailable", detail=flight.error)
                 self._holder.unavailable(event)
                 return
-            await anyio.sleep(pause_s)
+            await anyio.sleep(jittered(pause_s, self._entropy))
             pause_s *= 2
             at_least = self._holder.state.newest(event)
 

@@ -322,7 +322,8 @@ class Node:
         await self._list_current()
         with anyio.move_on_after(START_LOAD_S_MAX):
             for event in list(self.state.wanted):
-                await self._loads.begin(event).done.wait()
+                if event in self.state.wanted:  # not loaded while those before it were
+                    await self._loads.begin(event).done.wait()
         self._reason = None
         self._telemetry.info("node_ready", held=len(self.state))
         self._tell_staleness()
