@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 PICTURE_OFFSET ?= 23000
 
-.PHONY: up test lint types imports autobahn schemathesis test-all other-python sim torture bench picture clean
+.PHONY: up test lint types imports autobahn schemathesis test-all other-python sim mutants torture bench picture clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -58,6 +58,9 @@ types: $(VENV)/.dev
 
 sim: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/sim --sim-seeds=$(or $(SEEDS),2000) $(if $(SEED),--sim-seed=$(SEED))
+
+mutants: $(VENV)/.dev
+	$(BIN)/python tests/mutants.py $(MACHINES)
 
 torture: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/engines

@@ -12,8 +12,9 @@ from simulation import Chance, SimClock
 
 from sb_core import topics
 from sb_core.adapters.memory_cache import MemoryCache
+from sb_core.adapters.memory_log import MemoryLog
 from sb_core.adapters.sqlite_store import SqliteStore
-from sb_core.records import CacheEntry
+from sb_core.records import CacheEntry, TopicPartition
 
 LOST_S_MAX = 1.5
 """How much of the newest a failover may lose."""
@@ -48,6 +49,16 @@ async def keep_copy(store: SqliteStore, copy: SqliteStore, chance: Chance) -> No
     while True:
         copy._writer.deserialize(copied(store))
         await trio.sleep(chance.between(0.1, COPIED_S_MAX))
+
+
+async def outlive(log: MemoryLog, store: SqliteStore, place: TopicPartition) -> bool:
+    """Let retention pass the position of a partition that nobody reads now; tell whether there was something to lose."""
+    for position in await store.positions([place[0]]):
+        partition = log._partitions[place]
+        if position.partition == place[1] and position.next_offset < partition.end:
+            partition.start = partition.end
+            return True
+    return False
 
 
 class SmallCache(MemoryCache):

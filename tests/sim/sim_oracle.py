@@ -40,6 +40,8 @@ class Oracle:
         self.unpublished: dict[TopicPartition, tuple[int, int]] = {}
         self.ticked: dict[TopicPartition, int] = {}
         """By partition of the updates topics, the newest tick that was passed on (ms)."""
+        self.outlived: set[TopicPartition] = set()
+        """Partitions of which retention took what was not processed: they stop themselves, and only they."""
         self.accepted: dict[str, str] = {}
         """By id, the event of every message that was answered 202."""
 

@@ -23,6 +23,10 @@ from sb_process.state import partition_decoder
 
 ALIVE_S: Final = 4.0
 ACTIVE_S: Final = {"": 0.0, "short": 26.0, "long": 40.0}
+OUTLIVED_EVERY: Final = 40
+"""In one of so many worlds retention passes a position."""
+STALE_S: Final = 8.0
+"""After so long a sport with a partition that stands still is stale."""
 TROUBLE_S_MAX: Final = 26.0
 """By then trouble begins no more, so that a long silence can be judged."""
 RESENT_MAX: Final = 30
@@ -219,9 +223,10 @@ async def _unrest(world: World, applications: list[Application], ends: dict[tupl
     behind = {place: end for place, end in ends.items() if positions.get(place, 0) < end}
     account = await world.store.account(feeds)
     updates = await world.log.ends([topics.updates(sport) for sport in SPORTS])
+    behind = {place: end for place, end in behind.items() if place not in world.oracle.outlived}
     if behind:
         return f"behind: {behind}"
-    if account.get("changes", 0) != account.get("updates_published", 0):
+    if account.get("changes", 0) != account.get("updates_published", 0) and not world.oracle.outlived:
         return f"unpublished: {account}"
     for name in world.nodes():
         door = world.doors.get(name)
@@ -332,6 +337,8 @@ async def _tell(world: World) -> None:
     nursery.start_soon(watch_staleness, world, applications[:1], SPORTS)
     async with trio.open_nursery() as active:
         active.start_soon(_trouble, world, min(until_s, TROUBLE_S_MAX))
+        if chance.seed % OUTLIVED_EVERY == OUTLIVED_EVERY - 1:
+            active.start_soon(world.outlive, "tennis")
         for provider in providers:
             active.start_soon(provider.run, until_s)
             active.start_soon(provider.beat, until_s)
@@ -347,6 +354,10 @@ async def _tell(world: World) -> None:
         application.hurried = True
     await _finish(world, providers)
     await _rest(world, applications)
+    if world.oracle.outlived:
+        await trio.sleep(STALE_S)
+        for application in applications[:1]:
+            world.oracle.expect("tennis" in application.followed.stale, "a partition stopped, and nobody says stale")
     await judge(world, applications)
 
 
@@ -378,6 +389,6 @@ async def _said_down(world: World) -> dict[str, str]:
     down = {}
     for each in await world.store.positions([topics.feed(sport) for sport in SPORTS]):
         for key, view in partition_decoder.decode(each.state).producers.items():
-            if view.state != "up":
+            if view.state != "up" and (each.topic, each.partition) not in world.oracle.outlived:
                 down[f"{each.topic}/{each.partition} {key}"] = view.state
     return down

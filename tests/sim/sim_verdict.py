@@ -31,13 +31,16 @@ COUNTED = ("applied", "unchanged", "stale", "duplicate")
 async def judge(world: "World", applications: Sequence[Application]) -> None:
     """Judge a world at rest; what is wrong is a violation of its oracle."""
     feeds = _feeds(world)
-    await _accounts(world, feeds)
+    if not world.oracle.outlived:
+        await _accounts(world, feeds)
     _accepted(world, feeds)
     _told_everywhere(world, feeds)
+    await _outlived(world, feeds)
     _letters(world, feeds, await world.log.account())
     _ticks(world, feeds)
     for position in await world.store.positions([topics.feed(sport) for sport in world_sports()]):
-        await _partition(world, position, feeds[position.topic, position.partition])
+        if (position.topic, position.partition) in feeds:
+            await _partition(world, position, feeds[position.topic, position.partition])
     for event in SPORT_OF:
         await _readers(world, event)
     for application in applications:
@@ -47,8 +50,22 @@ async def judge(world: "World", applications: Sequence[Application]) -> None:
         world.oracle.violated(f"{[who for who, _ in early]} had {event} at rev {rev}, which was never published")
     plain = Plain(feeds)
     for versions in world.oracle.versions.values():
-        for said in plain.faults(versions[-1]):
+        for said in plain.faults(versions[-1]) if versions[-1].event in plain.said else ():
             world.oracle.violated(said)
+
+
+async def _outlived(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+    """Partitions of which retention took something stand where they stood; nothing more can be asked of them."""
+    for place in world.oracle.outlived:
+        world.oracle.happened("partition_stopped")
+        world.oracle.expect(await _stands(world, place), f"{place} went on by itself")
+        del feeds[place]
+
+
+async def _stands(world: "World", place: tuple[str, int]) -> bool:
+    """Say whether a partition's position is below what its log has left."""
+    positions = await world.store.positions([place[0]])
+    return all(each.next_offset < world.log.bounds(place)[0] for each in positions if each.partition == place[1])
 
 
 def world_sports() -> tuple[str, ...]:

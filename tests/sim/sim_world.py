@@ -12,7 +12,7 @@ import msgspec
 import trio
 from msgspec import Struct
 from sim_clients import Application, Connection, CutError, Distribution, Door
-from sim_engines import SmallCache, fail_over, keep_copy, new_store
+from sim_engines import SmallCache, fail_over, keep_copy, new_store, outlive
 from sim_oracle import Oracle
 from sim_ports import SimCache, SimLog, SimStore, Weather, Wire
 from sim_workload import corrupt
@@ -79,7 +79,7 @@ class Words:
             return
         self._oracle.note(self._process.name, "says", event, line.get("detail") or line.get("error") or "")
         self._oracle.happened(f"said_{event}")
-        if line["level"] == "error":
+        if line["level"] == "error" and not (event == "partition_stopped" and self._oracle.outlived):
             self._oracle.violated(f"{self._process.name} says {text.strip()[:2000]}")
 
     def flush(self) -> None:
@@ -285,6 +285,17 @@ class World:
         await fail_over(self.store, self.chance, self.oracle, self.weather)
         await trio.sleep(NOTICED_S)
         self.unsettled -= 1
+
+    async def outlive(self, sport: str) -> None:
+        """Keep a sport's only processor away until retention has passed one of its positions: it stops that partition."""
+        name, place = f"{sport}-0", (topics.feed(sport), self.chance.seed % topics.PARTITIONS)
+        while not self.oracle.outlived and not self.healing:
+            await trio.sleep(self.chance.between(0.5, 1.5))
+            self.crash(name)
+            await trio.sleep(0.04)
+            if not self.processes[name].alive and await outlive(self.log, self.store, place):
+                self.trace.note(place, "is outlived")
+                self.oracle.outlived.add(place)
 
     async def slip(self) -> None:
         """Put a record into a feed that nobody can read, counted as a foreign writer would."""

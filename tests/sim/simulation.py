@@ -49,6 +49,7 @@ class Chance:
     """All the world's randomness, from one seed."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.random = random.Random(seed)
 
     def entropy(self, count: int) -> bytes:

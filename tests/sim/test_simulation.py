@@ -63,6 +63,7 @@ SOMETIMES = (
     "stale_told",
     "conflated_shut",
     "published_after_takeover",
+    "partition_stopped",
     "failover",
     "failover_after_publishing",
     "clock_stepped",
