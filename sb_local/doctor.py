@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+import anyio
 import msgspec
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from sb_core import settings as settings_module
 from sb_core.config import ConfigError
 from sb_core.runtime import read_config
 from sb_core.settings import PORTS, Settings, SettingsError
+from sb_local import doctor_engines
 
 PYTHON_MIN: Final = (3, 11)
 FREE_BYTES_MIN: Final = 1024 * 1024 * 1024
@@ -72,6 +74,7 @@ def examine() -> Iterator[Finding]:
     checks: tuple[Callable[[Settings], Finding], ...] = (check_pipeline, check_data, check_space, check_files_limit)
     for check in checks:
         yield check(settings)
+    yield from check_engines(settings)
     for service in PORTS:
         yield check_port(settings, service)
 
@@ -158,6 +161,17 @@ def check_files_limit(settings: Settings) -> Finding:
         mend = f"ulimit -n {wanted}, or lower SB_STREAM_CONNECTIONS_MAX and SB_HTTP_CONNECTIONS_MAX"
         return Finding("open files", "warn", f"the limit is {soft}, connections may need {wanted}", mend)
     return Finding("open files", "ok", f"the limit is {soft}")
+
+
+def check_engines(settings: Settings) -> Iterator[Finding]:
+    """Check that engines behind a network answer, and hold what this code works with."""
+    for name, wrong, where in anyio.run(doctor_engines.look, settings, backend="trio"):
+        if not wrong:
+            yield Finding(name, "ok", where)
+        elif wrong.startswith("topics that are missing"):
+            yield Finding(name, "warn", wrong, "sb topics create, or start any service")
+        else:
+            yield Finding(name, "bad", f"{where}: {wrong}", f"start it, correct {name}, or run what is named")
 
 
 def check_port(settings: Settings, service: str) -> Finding:

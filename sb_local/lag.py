@@ -15,6 +15,7 @@ from msgspec import Struct
 from sb_console.lag import Look, judge
 from sb_core import settings as settings_module
 from sb_core import sports, topics
+from sb_core.errors import ContractError, DependencyError
 from sb_core.records import Position, TopicPartition
 from sb_core.runtime import Context, open_context
 from sb_core.settings import Settings, SettingsError
@@ -90,7 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"sb lag: {error}\n")
         return 2
-    rows = anyio.run(_run, settings, backend="trio")
+    try:
+        rows = anyio.run(_run, settings, backend="trio")
+    except (ContractError, DependencyError) as error:
+        sys.stderr.write(f"sb lag: {error}\n")
+        return 1
     rows.sort(key=lambda row: (-row.lag, row.topic, row.partition))
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")

@@ -11,6 +11,7 @@ import anyio
 
 from sb_core import settings as settings_module
 from sb_core import sports, topics
+from sb_core.errors import ContractError, DependencyError
 from sb_core.runtime import open_context
 from sb_core.settings import Settings, SettingsError
 
@@ -50,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdin.readline().strip() != name:
         sys.stderr.write("not raised\n")
         return 1
-    offset, lineage = anyio.run(_raise, settings, arguments.sport, arguments.partition, backend="trio")
+    try:
+        offset, lineage = anyio.run(_raise, settings, arguments.sport, arguments.partition, backend="trio")
+    except (ContractError, DependencyError) as error:
+        sys.stderr.write(f"sb lineage: {error}\n")
+        return 1
     sys.stdout.write(f"{name} goes on at offset {offset} with lineage {lineage}\n")
     return 0
 
