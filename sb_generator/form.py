@@ -9,29 +9,34 @@ from sb_generator.scene import Strengths
 
 STEPS_MAX: Final = 2
 """How far a side's form may walk from where it began."""
+PLACES: Final = 2 * STEPS_MAX + 1
 
 
 class Form:
-    """The strengths of two sides as they are now; `step` is the relative size of a place."""
+    """The strengths of two sides as they are now; `step` is the relative size of a place. `index` names a pair of places."""
 
-    __slots__ = ("_begun", "_factors", "_places", "strengths")
+    __slots__ = ("_away", "_begun", "_factors", "_home", "index")
 
     def __init__(self, begun: Strengths, step: float) -> None:
         self._begun = begun
-        self._places = [0, 0]
+        self._home = self._away = STEPS_MAX
         self._factors = [(1.0 + step) ** place for place in range(-STEPS_MAX, STEPS_MAX + 1)]
-        self.strengths = begun
+        self.index = STEPS_MAX * PLACES + STEPS_MAX
 
     def __repr__(self) -> str:
-        return f"<Form {self._places}>"
+        return f"<Form {self._home - STEPS_MAX} {self._away - STEPS_MAX}>"
+
+    @property
+    def strengths(self) -> Strengths:
+        """The strengths as they are now."""
+        return Strengths(self._begun.home * self._factors[self._home], self._begun.away * self._factors[self._away])
 
     def walk(self, draw: float) -> None:
         """Move by a step, the more likely back the further it is away; `draw` is from 0 to below 1."""
-        side = 0 if draw < 0.5 else 1
-        place = self._places[side]
-        up = 2.0 * draw - side < 0.5 - place / (2 * STEPS_MAX)
-        self._places[side] = place + (1 if up else -1)
-        home, away = self._places
-        self.strengths = Strengths(
-            self._begun.home * self._factors[home + STEPS_MAX], self._begun.away * self._factors[away + STEPS_MAX]
-        )
+        if draw < 0.5:
+            home = self._home
+            self._home = home + 1 if 2.0 * draw < 0.5 - (home - STEPS_MAX) / (2 * STEPS_MAX) else home - 1
+        else:
+            away = self._away
+            self._away = away + 1 if 2.0 * draw - 1 < 0.5 - (away - STEPS_MAX) / (2 * STEPS_MAX) else away - 1
+        self.index = self._home * PLACES + self._away

@@ -22,7 +22,8 @@ from sb_generator.agenda import Due, Step
 from sb_generator.casting import Plan
 from sb_generator.chance import Chance
 from sb_generator.form import Form
-from sb_generator.scene import Moment, Play, Sheet
+from sb_generator.outlook import Outlook
+from sb_generator.scene import Moment, Play
 from sb_generator.settle import View
 from sb_generator.shelf import Shelf
 from sb_generator.voice import ALL, LASTING, LIVE, Voice
@@ -53,10 +54,10 @@ class Life:
         self._chance = chance
         strengths = play.strengths(chance)
         self._moments = self._cut(play.play(chance.fork("match"), strengths))
-        self._form = Form(strengths, play.drift)
         self._at = -1
         self._facts: dict[Key, str] = {}
         self._shelf = Shelf(play)
+        self._outlook = Outlook(play, self._shelf, Form(strengths, play.drift), self._moments[0], plan.players)
         self._stops: dict[str, int] = {}
         self._due: list[Due] = []
         self._lasting: Said = []
@@ -99,7 +100,7 @@ class Life:
 
     def act(self, due: Due) -> tuple[Said, list[Due]]:
         """Take a step; return what is said and which steps follow."""
-        self._due, self._acted_ms = [], due.ms
+        self._due, self._acted_ms, self._outlook.until = [], due.ms, 0
         said = self._steps[due.step](due)
         self._lasting += [each for each in said if each.__class__ in LASTING]
         return said, self._due
@@ -352,35 +353,26 @@ class Life:
         stopped = self._stopped(ms)
         if "all" in stopped:
             return None
-        families = self._families()
-        draw = self._chance.uniform() * len(families)
-        first = int(draw)
-        self._form.walk(draw - first)
-        sheet = self._sheet(ms)
-        for step in range(first, first + len(families)):
-            markets = self._shelf.price(sheet, (families[step % len(families)],), stopped, every=False)
-            if markets:
-                return self._voice.odds(ms, markets)[0]
-        return None
+        outlook = self._outlook
+        if ms >= outlook.until:
+            self._look(ms)
+        markets = outlook.drift(self._chance.uniform(), stopped)
+        return self._voice.refreshed(ms, markets) if markets else None
 
-    def _families(self) -> tuple[str, ...]:
-        return self.play.families if self._voice.status == "live" else self.play.before
+    def _look(self, ms: int) -> Outlook:
+        """Look at what stands now."""
+        self._outlook.look(self._moments[max(self._at, 0)], ms, self._voice.clock_from if self.live else None)
+        return self._outlook
 
     def _stopped(self, ms: int) -> set[str]:
         return {group for group, until in self._stops.items() if until > ms} if self._stops else NONE
-
-    def _sheet(self, ms: int) -> Sheet:
-        moment = self._moments[max(self._at, 0)]
-        live = self._voice.status == "live"
-        clock_s = moment.clock_s((ms - self._voice.clock_from) / 1000) if live else 0.0
-        return Sheet(moment, clock_s, self._form.strengths, live, self.plan.players)
 
     def _odds(self, ms: int, families: Iterable[str], *, every: bool = False) -> list[Odds]:
         """Price families; with `every`, also what did not change is said (and so opened again)."""
         stopped = self._stopped(ms)
         if "all" in stopped:
             return []
-        return self._voice.odds(ms, self._shelf.price(self._sheet(ms), families, stopped, every=every))
+        return self._voice.odds(ms, self._shelf.price(self._look(ms).sheet, families, stopped, every=every))
 
     def snapshot(self, ms: int, request: str, after_ms: int = 0) -> Said:
         """Say everything again, as an answer to a recovery; of an event that is over, how it ended after a time."""
@@ -392,8 +384,9 @@ class Life:
         if self._at >= 0:
             said.append(voice.score(ms, self._moments[self._at]))
         stopped = self._stopped(ms)
-        priced = () if self.status not in PRICED or "all" in stopped else self._families()
-        said += voice.odds(ms, self._shelf.whole(self._sheet(ms), priced, stopped))
+        outlook = self._look(ms)
+        priced = () if self.status not in PRICED or "all" in stopped else outlook.families
+        said += voice.odds(ms, self._shelf.whole(outlook.sheet, priced, stopped))
         return [structs.replace(each, request=request) for each in said]
 
 

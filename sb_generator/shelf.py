@@ -3,7 +3,7 @@
 The rule: a market is priced from its offer, said again only when that changes something, and never once it is settled.
 What is too sure to be offered is suspended; a line that prices moved away from is inactive.
 
-A sport's book gives the same offers, as the same object, for the same outlook; what they come to in prices (a `_Page`)
+A sport's book gives the same offers, as the same object, for the same outlook; what they come to in prices (a `Page`)
 is kept with them, so that most updates compare prices and make none.
 """
 
@@ -37,12 +37,15 @@ class _Quote(Struct, frozen=True, gc=False):
     said: MarketOdds
 
 
-class _Page(Struct, frozen=True, gc=False):
+class Page(Struct, frozen=True, gc=False):
     """Offers of a family with their prices. `shape` is one object for all pages with the same markets, open alike."""
 
     quotes: tuple[_Quote, ...]
     keys: frozenset[Key]
     shape: tuple[tuple[Key, bool], ...]
+    prices: tuple[Prices | None, ...]
+    said: tuple[MarketOdds, ...]
+    """What is open; the same object each time, so that what is made of it may be kept with it."""
 
 
 class _Known:
@@ -71,7 +74,7 @@ class Shelf:
         self._active: dict[str, dict[Key, _Known]] = {family: {} for family in play.families}
         self._catalogue = sports.get(play.sport).markets
         self._pages = _pages(play.margin)
-        self._stands: dict[str, _Page] = {}
+        self._stands: dict[str, Page] = {}
         """Families of which all markets stand as a page says, so that it is enough to compare pages."""
 
     def __repr__(self) -> str:
@@ -103,19 +106,23 @@ class Shelf:
         """
         markets: list[MarketOdds] = []
         for family in families:
-            page = self._pages.of(self._play.book(sheet, family))
-            stands = self._stands.get(family)
-            if stands is not None and stands.shape is page.shape and not every and not stopped:
-                if stands is not page:
-                    self._stands[family] = page
-                    markets += [
-                        new.said
-                        for new, old in zip(page.quotes, stands.quotes, strict=True)
-                        if new.prices != old.prices
-                    ]
-            else:
-                markets += self._turn(family, page, stopped, every=every)
+            page = self.page(sheet, family)
+            markets += self._turn(family, page, stopped, every=True) if every else self.turn(family, page, stopped)
         return tuple(markets)
+
+    def page(self, sheet: Sheet, family: str) -> Page:
+        """Return a family's markets with their prices; the same object for the same outlook."""
+        return self._pages.of(self._play.book(sheet, family))
+
+    def turn(self, family: str, page: Page, stopped: set[str]) -> tuple[MarketOdds, ...]:
+        """Turn to a page and return what is to be said: all of it where any of its prices changed, or what else did."""
+        stands = self._stands.get(family)
+        if stands is None or stopped or stands.shape is not page.shape:
+            return tuple(self._turn(family, page, stopped, every=False))
+        if stands is page or stands.prices == page.prices:
+            return ()
+        self._stands[family] = page
+        return page.said
 
     def whole(self, sheet: Sheet, families: Iterable[str], stopped: set[str]) -> tuple[MarketOdds, ...]:
         """Return all that stands, with groups: what is priced now, and how the others were left, but what is settled."""
@@ -130,7 +137,7 @@ class Shelf:
                 said[key] = structs.replace(known.said, status="active" if known.prices else known.closed)
         return tuple(_with_groups(each, self._known[key].groups) for key, each in said.items())
 
-    def _turn(self, family: str, page: _Page, stopped: set[str], *, every: bool) -> list[MarketOdds]:
+    def _turn(self, family: str, page: Page, stopped: set[str], *, every: bool) -> list[MarketOdds]:
         """Turn to a page that has other markets than the one before, market by market."""
         self._settle_page(family)
         markets: list[MarketOdds] = []
@@ -227,13 +234,19 @@ class Shelf:
 
 
 @lru_cache(maxsize=16)
-def _pages(margin: float) -> Kept[tuple[Offer, ...], _Page]:
+def _pages(margin: float) -> Kept[tuple[Offer, ...], Page]:
     """Return the pages of a margin, which all its events share."""
 
-    def page(offers: tuple[Offer, ...]) -> _Page:
+    def page(offers: tuple[Offer, ...]) -> Page:
         quotes = tuple(_quote(offer, margin) for offer in offers)
         shape = _shape(tuple((each.key, each.prices is not None) for each in quotes))
-        return _Page(quotes, frozenset(each.key for each in quotes), shape)
+        return Page(
+            quotes,
+            frozenset(each.key for each in quotes),
+            shape,
+            tuple(each.prices for each in quotes),
+            tuple(each.said for each in quotes if each.prices is not None),
+        )
 
     return Kept(page, PAGES_MAX)
 

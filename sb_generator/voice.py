@@ -103,6 +103,13 @@ class Voice:
             return [Odds(**self.head(ms), markets=markets)]
         return [Odds(**self.head(ms), markets=part) for part in parts(markets)]
 
+    def refreshed(self, ms: int, markets: tuple[MarketOdds, ...]) -> Odds:
+        """Say the markets of one family: they fit one message."""
+        self.ts = ts = max(ms, self.ts + 1)
+        return Odds(
+            ts=ts, provider=PROVIDER, producer=self.producer, event=self.plan.event, sport=self.sport, markets=markets
+        )
+
     def settle(
         self, ms: int, results: tuple[MarketResult, ...], certainty: Literal["live", "confirmed"]
     ) -> list[AnyMessage]:

@@ -5,6 +5,7 @@ of markets that come again and again, so their JSON is kept with them.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -19,8 +20,25 @@ FEED: Final = "canonical"
 FRAGMENTS_MAX: Final = 131_072
 MARKETS_KEPT_MAX: Final = 24
 """Larger messages say a whole book again; keeping each of its markets would push out what recurs."""
-_HEAD: Final = b'{"type":"odds","markets":[%b],"ts":%d,"provider":"%b","producer":"%b","event":"%b","sport":"%b"}'
+BOOKS_MAX: Final = 32_768
+TAILS_MAX: Final = 16_384
 _fragments: Final[Kept[MarketOdds, bytes]] = Kept(encoder.encode, FRAGMENTS_MAX)
+
+
+def _joined(markets: tuple[MarketOdds, ...]) -> bytes:
+    held, keep = _fragments.held.get, _fragments.keep
+    return b'{"type":"odds","markets":[%b],"ts":' % b",".join([(held(id(each)) or keep(each))[1] for each in markets])
+
+
+_books: Final[Kept[tuple[MarketOdds, ...], bytes]] = Kept(_joined, BOOKS_MAX)
+
+
+@lru_cache(maxsize=TAILS_MAX)
+def _tail(event: str, producer: str, provider: str, sport: str) -> bytes:
+    said = b',"provider":"%b","producer":"%b","event":"%b","sport":"%b"}'
+    return said % (provider.encode(), producer.encode(), event.encode(), sport.encode())
+
+
 _PAIRS: Final = frozenset({"info", "details"})
 _TYPES: Final = {bool: "bool", int: "int", str: "string", type(None): "null"}
 
@@ -29,14 +47,11 @@ def encoded(message: AnyMessage) -> bytes:
     """Write a message as JSON; odds from what their markets were written as before."""
     if message.__class__ is not Odds or message.request is not None or len(message.markets) > MARKETS_KEPT_MAX:
         return messages.encode(message)
-    held, keep = _fragments.held.get, _fragments.keep
-    return _HEAD % (
-        b",".join([(held(id(each)) or keep(each))[1] for each in message.markets]),
+    markets = message.markets
+    return b"%b%d%b" % (
+        (_books.held.get(id(markets)) or _books.keep(markets))[1],
         message.ts,
-        message.provider.encode(),
-        message.producer.encode(),
-        message.event.encode(),
-        message.sport.encode(),
+        _tail(message.event, message.producer, message.provider, message.sport),
     )
 
 

@@ -31,8 +31,8 @@ def memory_mb(pid):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1_024
 
 
-def looped(pipeline, files, speed, rounds):
-    return pipeline.replay(*files, speed=speed, scale=EVENTS, rounds=rounds)
+def looped(pipeline, files, speed, rounds, scale):
+    return pipeline.replay(*files, speed=speed, scale=scale, rounds=rounds)
 
 
 def explained(pipeline, reports):
@@ -54,7 +54,7 @@ def tennis(feeds):
 
 def test_rounds_of_fifty_events_are_events_of_their_own(feeds, tmp_path):
     with running(tmp_path / "data", "--feed", "none", **BOUNDS) as pipeline:
-        report = finish_replay(looped(pipeline, tennis(feeds), "max", 2))
+        report = finish_replay(looped(pipeline, tennis(feeds), "max", 2, EVENTS))
         account = explained(pipeline, [report])
         events = list(pipeline.events())
     assert report["rounds"] == 2
@@ -64,11 +64,11 @@ def test_rounds_of_fifty_events_are_events_of_their_own(feeds, tmp_path):
 
 @pytest.mark.slow
 def test_ten_minutes_of_fifty_events_leave_memory_flat(feeds, tmp_path):
-    """Football's recording, and tennis's beside it, each sped up to a minute a round."""
+    """Tennis's recordings are of one event; beside them football's, which is of 141; each sped up to a minute a round."""
     with running(tmp_path / "data", "--feed", "none", **BOUNDS) as pipeline:
         begun, memory = time.monotonic(), []
         football = [feeds / "betfair" / "football-1.242971311.bz2"]
-        replays = [looped(pipeline, football, 800, 10), looped(pipeline, tennis(feeds), 6_000, 10)]
+        replays = [looped(pipeline, football, 800, 10, 1), looped(pipeline, tennis(feeds), 6_000, 10, EVENTS)]
         try:
             while any(each.poll() is None for each in replays):
                 memory.append(memory_mb(pipeline.process.pid))

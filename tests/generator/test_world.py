@@ -19,7 +19,7 @@ from sb_generator.world import World
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = 1_782_237_600_000
 HOUR = 3_600_000
-SEED_5 = "d4ae9ab3ec6d72621b591c2d6cf4489c13ce628045bbd0574a5fa9ccfe93e5eb"
+SEED_5 = "5365dec85ad427217a107fa2de5ad9b181b6019475e6d4e36f7e2e376f4b91eb"
 
 
 @pytest.fixture(scope="module")
