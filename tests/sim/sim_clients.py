@@ -26,6 +26,8 @@ from sb_ingest.intake import Intake
 
 OUTLET_FRAMES_MAX: Final = 4
 """Frames on the way to a client; with more its outlet is busy, as a full socket is."""
+HANGS: Final = 0.02
+"""How often, by frames, a client that hangs does so."""
 NDJSON: Final = "application/x-ndjson"
 _frames: Final = msgspec.json.Decoder(Frame)
 
@@ -69,10 +71,11 @@ class Door:
 class Distribution:
     """A node with its hub, as the stream's server wires them, without sockets."""
 
-    def __init__(self, node: Node, hub: Hub, joiner: Joiner, process: Process, chance: Chance) -> None:
+    def __init__(self, node: Node, hub: Hub, joiner: Joiner, process: Process, chance: Chance, stream: Any) -> None:
         self.node = node
         self.hub = hub
         self.joiner = joiner
+        self.stream = stream
         self.process = process
         self.chance = chance
 
@@ -81,6 +84,8 @@ class Distribution:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.node.run)
             nursery.start_soon(self._clocks)
+            if self.stream is not None:
+                nursery.start_soon(self.stream._keep_alive)
 
     async def _clocks(self) -> None:
         clock = SimClock()
@@ -183,20 +188,31 @@ class Application:
         self.chance = chance
         self.oracle = oracle
         self.followed = Followed({"op": "subscribe", "sub": "s", **request})
-        self.connection: Connection | None = None
+        self.connection: Any = None
+        self.hangs = False
+        """It hangs, and vanishes."""
         self.hurried = False
         """No more cuts and no more slowness."""
 
-    async def stay(self, connection: Connection) -> None:
+    async def stay(self, connection: Any) -> None:
         """Follow one connection until it is cut."""
         self.connection = connection
         while True:
             frame = await connection.receive()
+            if self.hangs and not self.hurried and self.chance.happens(HANGS):
+                await self._hang(connection)
             if not self.hurried and self.chance.happens(0.3):
                 await trio.sleep(self.chance.between(0, 0.25))
             self.hear(_frames.decode(frame))
             if not self.hurried and self.chance.happens(0.012):
                 raise CutError
+
+    async def _hang(self, connection: Any) -> None:
+        """Read nothing for longer than the node waits, or go for good without a word."""
+        if self.chance.happens(0.3):
+            connection.abandon()
+            raise CutError
+        await trio.sleep(self.chance.between(0.5, 5.0))
 
     def hear(self, said: Any) -> None:
         if not isinstance(said, Heard):

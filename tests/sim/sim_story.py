@@ -11,6 +11,7 @@ from sim_clients import NDJSON, Application, CutError, Door
 from sim_ports import Weather
 from sim_verdict import judge
 from sim_watch import SILENT_S, see_silence, watch_staleness
+from sim_wire import simulated_sockets
 from sim_workload import FOOTBALL, LIVE, PREMATCH, SPORT_OF, TENNIS, Maker, Sent
 from sim_world import SETTLE_S_MAX, SPORTS, Shape, World
 from simulation import Chance, Trace
@@ -301,6 +302,11 @@ async def _replay(world: World, door: Door, letter: str) -> None:
 
 async def tell(chance: Chance, trace: Trace) -> World:
     """Live through one seed and judge it; the world that is returned says what broke."""
+    with simulated_sockets():
+        return await _live(chance, trace)
+
+
+async def _live(chance: Chance, trace: Trace) -> World:
     async with trio.open_nursery() as nursery:
         world = World(chance, trace, shape_of(chance), nursery)
         trace.note(world.shape)
@@ -331,6 +337,7 @@ async def _tell(world: World) -> None:
         Application("some", {"events": some, "conflate_ms": int(chance.between(50, 900))}, chance, world.oracle),
     ]
     for application in applications:
+        application.hangs = world.wired
         nursery.start_soon(world.follow, application)
     nursery.start_soon(_ask, world, until_s)
     nursery.start_soon(_operate, world, until_s)

@@ -15,6 +15,7 @@ from sim_clients import Application, Connection, CutError, Distribution, Door
 from sim_engines import SmallCache, fail_over, keep_copy, new_store, outlive
 from sim_oracle import Oracle
 from sim_ports import SimCache, SimLog, SimStore, Weather, Wire
+from sim_wire import Line
 from sim_workload import corrupt
 from simulation import Chance, Process, SimClock, Trace
 
@@ -22,6 +23,8 @@ from sb_core import topics
 from sb_core.adapters.memory_log import MemoryLog
 from sb_core.adapters.replica import ReplicaStore
 from sb_core.config import PipelineConfig
+from sb_core.keyring import KeyRing
+from sb_core.ops import Ops
 from sb_core.records import Record
 from sb_core.runtime import Context
 from sb_core.settings import Settings
@@ -29,6 +32,7 @@ from sb_core.telemetry import Telemetry
 from sb_distribute.hub import Hub
 from sb_distribute.join import Joiner
 from sb_distribute.node import Node
+from sb_distribute.stream import StreamServer
 from sb_ingest.service import IngestService
 from sb_process.processor import Processor
 
@@ -38,6 +42,8 @@ AWAY_S_MAX: Final = 2.5
 """How long a crashed process stays away, at most."""
 STOP_S: Final = 10.0
 """A service that was told to stop is gone by then."""
+WIRED_EVERY: Final = 8
+"""In one of so many worlds clients and nodes speak real WebSocket."""
 NOTICED_S: Final = 1.5
 """Within this time of a failover every partition has had a tick, and its processor has met the fence."""
 SETTLE_S_MAX: Final = 60.0
@@ -107,12 +113,16 @@ class World:
             lag_ms_max=4_000,
             ring_changes_max=48 * 6,
             append_deadline_ms=1_200,
+            stream_write_deadline_ms=1_500,
+            stream_heartbeat_ms=3_000,
         )
         self.processes: dict[str, Process] = {}
         self.wires: dict[str, Wire] = {}
         self.doors: dict[str, Door] = {}
         self.stores: dict[str, SimStore] = {}
         self.copies: dict[str, ReplicaStore] = {}
+        self.wired = chance.seed % WIRED_EVERY == 0
+        """Clients speak real WebSocket."""
         self.healing = False
         self.unsettled = 0
         """What is under way that needs ingest: operators' replays, failovers that the next ticks let everybody notice."""
@@ -220,7 +230,11 @@ class World:
         node = Node(context)
         hub = Hub(node.state, node.want)
         node.listen(hub)
-        distribution = Distribution(node, hub, Joiner(node, hub, context), process, self.chance)
+        stream = None
+        if self.wired:
+            keys = KeyRing.of(self.settings, context.telemetry)
+            stream = StreamServer(node, hub, context, Ops("distribution", context.telemetry, context.clock), keys)
+        distribution = Distribution(node, hub, Joiner(node, hub, context), process, self.chance, stream)
         async with trio.open_nursery() as nursery:
             self.doors[process.name] = Door(process, nursery, distribution)
             nursery.start_soon(distribution.run)
@@ -327,7 +341,9 @@ class World:
             if door is None or door.service.node.reason is not None:
                 await trio.sleep(0.2)
                 continue
-            connection = Connection(door.service, self.oracle)
+            connection: Any = Connection(door.service, self.oracle)
+            if self.wired:
+                connection = Line(door.service.stream, door.process, self.oracle)
             door.nursery.start_soon(connection.serve, application.asked())
             try:
                 await application.stay(connection)
