@@ -151,16 +151,20 @@ class Joiner:
     async def _logged(self, index: int, start: int, limit: int) -> tuple[list[Change], int] | None:
         """Read a partition's changes from the log up to where the node stands; and the offset from which to go on."""
         state = self._hub.state
-        target = state.position.offsets[index]
+        place, target, made_below = state.partitions[index], state.position.offsets[index], state.made_below(index)
         changes: list[Change] = []
         while start <= target:
-            rows = await self._store.changes(state.partitions[index], start, min(RESUME_PAGE_MAX, limit + 1))
+            rows = await self._store.changes(place, start, min(RESUME_PAGE_MAX, limit + 1))
             if not rows:
                 break
             changes.extend(Change(shown.raw_update_decoder.decode(row.update)) for row in rows)
             if len(changes) > limit:
                 return None
             start = rows[-1].offset + 1
+        # a store that failed over may lack, for now, changes that were published already; asked last, it tells
+        for position in await self._store.positions([place[0]]):
+            if position.partition == place[1] and position.next_offset < made_below:
+                return None
         return changes, max(start, target + 1)
 
     def _matching(self, sub: Subscription, changes: Sequence[Change]) -> list[Change] | None:

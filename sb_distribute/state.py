@@ -209,6 +209,11 @@ class NodeState:
             self._position = Position([offset for _, offset in places], [lineage for lineage, _ in places])
         return self._position
 
+    def made_below(self, index: int) -> int:
+        """Return the offset below which a partition's changes were all made, by what was read and told."""
+        track = self._tracks[index]
+        return track.place[1] + (track.read == track.place)
+
     def tick(self, index: int, ts: int) -> None:
         """Note that the partition's picture is complete up to `ts` (ms)."""
         track = self._tracks[index]

@@ -280,6 +280,33 @@ def test_resume_from_ring_or_log(run, stage, a_market, ring):
     run(main)
 
 
+def test_no_resume_from_a_log_that_lost_its_newest(run, stage, a_market):
+    """The store failed over and lacks changes that were published; they will be made again, but not in time."""
+
+    async def main():
+        async with stage(ring_changes_max=48) as on:
+            await on.change("uof:e1", a_market("1x2", "1.50"))
+            await on.seen("uof:e1")
+            async with on.client() as client:
+                await client.subscribe("s1", sports=["football"])
+                await until(client, clients.Synced)
+                known = client.followed("s1")
+            connection = on.context.store._writer
+            saved = connection.serialize()
+            for odds in ("1.52", "1.53", "1.54"):
+                await on.change("uof:e1", a_market("1x2", odds))
+            await on.seen("uof:e1")
+            connection.deserialize(saved)
+            async with on.client() as client:
+                await client.subscribe("s1", sports=["football"], cursor=known.cursor)
+                client.followed("s1").events = known.events
+                assert (await until(client, clients.Subscribed)).source == "snapshot"
+                await until(client, clients.Synced)
+                assert client.events("s1") == on.oracle
+
+    run(main)
+
+
 def test_a_cursor_of_another_filter_or_lineage_gets_a_snapshot(run, stage, a_market):
     async def main():
         async with stage() as on, on.client() as client:

@@ -138,9 +138,14 @@ def rollback_leaves_no_floor() -> list[Patch]:
     return [(settle, "_leave_floor", lambda *_: None)]
 
 
-def floors_fall() -> list[Patch]:
-    """A stop that is older than the one before sets the floor back."""
-    return [(stops, "_risen", lambda _standing, floor: floor)]
+def second_stop_ignored() -> list[Patch]:
+    """Where something is stopped already, a newer stop says nothing."""
+    real = stops._risen
+
+    def risen(standing: Floor | None, floor: Floor) -> Floor | None:
+        return real(standing, floor) if standing is None else standing
+
+    return [(stops, "_risen", risen)]
 
 
 def outage_forgotten() -> list[Patch]:
@@ -208,7 +213,7 @@ FOLD_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "holds_released_with_the_event": (holds_released_with_the_event, 40),
     "unknown_groups_spared": (unknown_groups_spared, 40),
     "rollback_leaves_no_floor": (rollback_leaves_no_floor, 40),
-    "floors_fall": (floors_fall, 1000),
+    "second_stop_ignored": (second_stop_ignored, 40),
     "outage_forgotten": (outage_forgotten, 40),
     "unreadable_record_passed_over": (unreadable_record_passed_over, 40),
     "stops_of_markets_forgotten": (stops_of_markets_forgotten, 400),

@@ -1,6 +1,5 @@
 """Planted bugs in what is around the fold: publishing, nodes, clients, ingest, liveness."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ from msgspec.structs import replace
 
 from sb_core import client_frames, topics
 from sb_core.client_frames import Followed
-from sb_core.errors import DependencyError, UnknownOutcomeError
+from sb_core.errors import UnknownOutcomeError
 from sb_core.records import Record
 from sb_distribute import conflate
 from sb_distribute import cursor as cursors
@@ -55,18 +54,15 @@ def unknown_append_taken_for_done() -> list[Patch]:
 
 
 def dead_letter_lost() -> list[Patch]:
-    """A dead letter that the log doesn't take is forgotten, and the batch goes on."""
-    real = Batches._commit_batch
+    """What a processor can't read is counted, and not kept."""
+    real = batches.planning.plan_batch
 
-    async def commit_batch(self: Batches, *given: Any) -> Any:
-        context = self._context
-        self._context = dataclasses.replace(context, log=_Deaf(context.log, DependencyError))  # type: ignore[arg-type]
-        try:
-            return await real(self, *given)
-        finally:
-            self._context = context
+    def plan_batch(*given: Any) -> Any:
+        made = real(*given)
+        made.dead = []
+        return made
 
-    return [(batches.Batches, "_commit_batch", commit_batch)]
+    return [(batches.planning, "plan_batch", plan_batch)]
 
 
 def tick_before_its_updates() -> list[Patch]:
@@ -113,10 +109,10 @@ def settling_taken_for_done() -> list[Patch]:
     return [(Batches, "_committed", committed)]
 
 
-def resume_off_by_one() -> list[Patch]:
-    """A resume begins one offset too late."""
+def resume_begins_too_late() -> list[Patch]:
+    """A resume passes over the first change after the cursor."""
     real = NodeState.since
-    return [(NodeState, "since", lambda self, index, at: real(self, index, at + 1))]
+    return [(NodeState, "since", lambda self, index, at: real(self, index, at + 2))]
 
 
 def ring_trimmed_unnoticed() -> list[Patch]:
@@ -241,19 +237,19 @@ def refused_without_dead_letter() -> list[Patch]:
 
 READER_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "unknown_append_taken_for_done": (unknown_append_taken_for_done, 40),
-    "dead_letter_lost": (dead_letter_lost, 400),
+    "dead_letter_lost": (dead_letter_lost, 40),
     "tick_before_its_updates": (tick_before_its_updates, 40),
     "share_of_an_earlier_epoch_counts": (share_of_an_earlier_epoch_counts, 100),
     "published_counted_again": (published_counted_again, 40),
     "settling_taken_for_done": (settling_taken_for_done, 40),
-    "resume_off_by_one": (resume_off_by_one, 1000),
+    "resume_begins_too_late": (resume_begins_too_late, 100),
     "ring_trimmed_unnoticed": (ring_trimmed_unnoticed, 40),
     "closed_dropped": (closed_dropped, 40),
     "last_change_for_all": (last_change_for_all, 40),
     "staleness_not_said": (staleness_not_said, 40),
     "older_than_seen_taken": (older_than_seen_taken, 1000),
     "seen_forgotten_at_a_new_beginning": (seen_forgotten_at_a_new_beginning, 100),
-    "cursor_ahead_of_what_waits": (cursor_ahead_of_what_waits, 40),
+    "cursor_ahead_of_what_waits": (cursor_ahead_of_what_waits, 400),
     "cursor_kept_at_a_new_beginning": (cursor_kept_at_a_new_beginning, 1000),
     "snapshot_always_taken": (snapshot_always_taken, 1000),
     "silence_not_judged": (silence_not_judged, 400),
