@@ -63,7 +63,7 @@ def startup_rows(_runs: int) -> list[Row]:
 
 
 def generate_rows(runs: int) -> list[Row]:
-    """Measure the generator alone, then how late it sends in an open loop."""
+    """Measure the generator alone, what replay sends, then how late it sends in an open loop."""
     rows: list[Row] = []
     for language in ("canonical", "uof", "xml", "betfair"):
         done = [generate.measure(language, GENERATED_MS) for _ in range(runs)]
@@ -71,6 +71,12 @@ def generate_rows(runs: int) -> list[Row]:
             f"generation alone, {generate.POPULATION} matches in play, {language}, {done[0].bytes_each:,.0f} bytes each"
         )
         rows.append((what, "messages/s of one core", spread([each.per_s for each in done], ",.0f")))
+    sent = [generate.replayed(GENERATED_MS) for _ in range(runs)]
+    rows += [
+        ("sb replay --speed max, canonical, into a sink", "messages/s", spread([each.per_s for each in sent], ",.0f")),
+        ("", "messages/s of one core", spread([each.per_cpu_s for each in sent], ",.0f")),
+        ("", "MB/s", spread([each.mb_per_s for each in sent], ".1f")),
+    ]
     late = [generate.lateness(LATENCY_S) for _ in range(runs)]
     what = f"open loop, {generate.OPEN_LOOP_PER_S:,.0f} messages/s"
     return [

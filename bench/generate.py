@@ -1,4 +1,4 @@
-"""How fast the world is simulated and written, in messages a second of one core; and how late an open loop sends.
+"""How fast the world is simulated and written, in messages a second of one core; how late an open loop sends; what replay sends.
 
 Simulation runs in virtual time, as fast as it can: POPULATION matches in play, prices at RATE messages a virtual second, of
 which the first WARM_UP_MS count for nothing. Figures are per second of processor time, so that a busy machine doesn't count.
@@ -9,11 +9,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
+import msgspec
 from msgspec import Struct
 
 from bench.latency import quantile
@@ -32,7 +36,8 @@ RATE = 50_000.0
 WARM_UP_MS = 3_000
 STEP_MS = 100
 OPEN_LOOP_PER_S = 2_000.0
-OPEN_LOOP_WARM_UP_S = 3.0
+OPEN_LOOP_WARM_UP_S = 30.0
+"""A world of that rate has a thousand matches, and all of them after 20 s."""
 
 
 class Generated(Struct, frozen=True):
@@ -84,6 +89,56 @@ def sink() -> None:
     signal.pause()
 
 
+@contextmanager
+def _sink() -> Iterator[str]:
+    """Run a sink in a process of its own; yield its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from bench.generate import sink; sink()"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class Replayed(Struct, frozen=True):
+    """One run of `sb replay --speed max` into a sink that does nothing."""
+
+    documents: int
+    per_s: float
+    per_cpu_s: float
+    mb_per_s: float
+
+
+def replayed(virtual_ms: int) -> Replayed:
+    """Write a world to a file and replay that, as fast as can be."""
+    world, speaker = World(1, ORIGIN_MS, RATE, live=POPULATION), LANGUAGES["canonical"]()
+    with tempfile.TemporaryDirectory() as folder, _sink() as url:
+        path = Path(folder) / "world.ndjson"
+        path.write_bytes(speaker.body(speaker.say(world.step(ORIGIN_MS + virtual_ms))))
+        command = [sys.executable, "-m", "sb_generator.replay_cli", str(path), "--to", url, "--json"]
+        before = os.times()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        after = os.times()
+        # without what a start takes
+        started = subprocess.run([*command[:-3], "--help"], cwd=ROOT, capture_output=True, check=True)
+        assert started.returncode == 0
+        spent_s = _children_s(after, before) - _children_s(os.times(), after)
+    report = msgspec.json.decode(done.stdout)
+    documents, seconds = report["documents"], report["seconds"]
+    return Replayed(documents, documents / seconds, documents / spent_s, report["bytes"] / seconds / 1e6)
+
+
+def _children_s(after: os.times_result, before: os.times_result) -> float:
+    """Return the processor time of children that ended between two looks."""
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
 class Lateness(Struct, frozen=True):
     """From a message's planned time to its hand-over to the network, in ms."""
 
@@ -95,20 +150,9 @@ class Lateness(Struct, frozen=True):
 
 def lateness(seconds: float) -> Lateness:
     """Drive a world in real time into a sink in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from bench.generate import sink; sink()"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    port = int(process.stdout.readline())
     late: list[float] = []
-    try:
-        anyio.run(_drive, f"http://127.0.0.1:{port}", seconds, late.extend, backend="trio")
-    finally:
-        process.terminate()
-        process.wait(10)
+    with _sink() as url:
+        anyio.run(_drive, url, seconds, late.extend, backend="trio")
     return Lateness(len(late), len(late) / seconds, quantile(late, 0.5), quantile(late, 0.99))
 
 

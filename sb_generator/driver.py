@@ -6,6 +6,7 @@ far as it is prices only, not at all. What could not be delivered is followed by
 The world is stepped AHEAD_MS into the future, so that what it says waits for its time and not the other way round.
 """
 
+import gc
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -39,6 +40,8 @@ SILENT_MS: Final = 15_000
 RECOVERY_DELAY_MS: Final = 2_000
 RECOVERY_EVERY_S: Final = 30
 """How often a recovery may be asked for."""
+POPULATED_S: Final = 25.0
+"""After which even a large world has all its matches."""
 IDLE_S: Final = 3_600.0
 OWED_MAX: Final = 8
 """Recoveries that wait for their time, or for a silent producer."""
@@ -190,9 +193,14 @@ class Driver:
 
     async def play(self) -> None:
         """Step the world, for ever."""
+        begun_s: float | None = self._clock.monotonic_s()
         while True:
             if self.controls.state == "running":
                 self.tick(self._clock.now_ms() + AHEAD_MS)
+            if begun_s is not None and self._clock.monotonic_s() - begun_s > POPULATED_S:
+                # what a world needs lives long: looking through all of it again and again would make messages late
+                gc.freeze()
+                begun_s = None
             await anyio.sleep(TICK_S)
 
     def tick(self, now_ms: int) -> None:
