@@ -39,8 +39,8 @@ class LivenessOwner:
     def __init__(self, context: Context, intake: Intake, recoveries: Mapping[str, Recovery]) -> None:
         self._context = context
         self._recoveries = recoveries
-        self._taken: list[tuple[str, str]] = []
-        """Requests that providers took since the last cycle: (producer's key, request)."""
+        self._answered: list[tuple[str, str, int, bool]] = []
+        """Requests that ended since the last cycle: (producer's key, request, when, whether the provider took it)."""
         self._intake = intake
         self._table: dict[str, Liveness] = {}
         self._held: TopicPartition | None = None
@@ -81,7 +81,7 @@ class LivenessOwner:
     def _lose(self) -> None:
         self._held = None
         self._table = {}
-        self._taken = []
+        self._answered = []
         self._owner.set(0)
 
     async def _cycle(self, reader: Reader) -> tuple[Liveness, ...]:
@@ -167,11 +167,11 @@ class LivenessOwner:
 
     def _asking(self, changes: "_Changes") -> tuple[Liveness, ...]:
         """Say which producers are to be asked for; their state says so from now on."""
-        given, self._taken = self._taken, []
-        for key, request in given:
-            taken = recovery.taken(changes.table.get(key), request)
-            if taken is not None:
-                changes.take(taken, False)
+        ended, self._answered = self._answered, []
+        for key, request, at, taken in ended:
+            after = recovery.answered(changes.table.get(key), request, at, taken=taken)
+            if after is not None:
+                changes.take(after, False)
         every_ms = self._context.settings.recovery_every_s * 1000
         asked = recovery.due(changes.table, self._context.clock.now_ms(), self._recoveries.keys(), every_ms=every_ms)
         for each in asked:
@@ -181,14 +181,16 @@ class LivenessOwner:
     async def _ask(self, producer: Liveness) -> None:
         """Send the request that was written down; if it fails, another one is due some time."""
         request, telemetry = producer.asked or "", self._context.telemetry
-        after = recovery.after(producer, self._context.clock.now_ms())
+        now = self._context.clock.now_ms()
+        after = recovery.after(producer, now)
         outcome, detail = "taken", None
         try:
+            if now - producer.asked_at > recovery.SENDING_MS / 2:
+                raise UnavailableError("this node stood still: it is too late to ask")
             await self._recoveries[producer.provider].ask(producer.producer, request, after)
         except UnavailableError as error:
             outcome, detail = "failed", str(error)
-        else:
-            self._taken.append((producer.key, request))
+        self._answered.append((producer.key, request, self._context.clock.now_ms(), outcome == "taken"))
         self._asked.labels(producer.provider, outcome).inc()
         telemetry.info(
             "recovery_asked", producer=producer.key, request=request, after=after, outcome=outcome, detail=detail

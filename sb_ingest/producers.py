@@ -43,8 +43,8 @@ class Liveness(Struct, frozen=True, kw_only=True):
     `since` is when the state began, by our clock; `outage_since` the newest outage's place in the source's clock, and
     `newest_ts` the source's clock as of `newest_received`. `heard` is when anything came. `offset` is that of the newest
     record of `sports-alive` taken in, so that none counts twice. `recovered_gen` is the newest generation whose snapshot is
-    complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request, sent at `asked_at` (our clock) for `asked_gen`, the `tries`-th for that, and
-    `taken` once the provider has said that it will answer.
+    complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request for `asked_gen`, the `tries`-th for that. `asked_at` (our clock) is when it was
+    written down, and from its end on (`answered`) when that was; `taken`: the provider said that it will do it.
     """
 
     provider: str
@@ -71,6 +71,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     asked_at: int = 0
     asked_gen: int = 0
     tries: int = 0
+    answered: bool = False
     taken: bool = False
 
     @property

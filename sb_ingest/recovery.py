@@ -19,6 +19,8 @@ SETTLED_MS: Final = 1_000
 """How long a producer is heard again before it is asked, since it may be about to say that it recovers by itself."""
 ANSWER_MS: Final = 120_000
 """How long a request that was taken may take to be answered."""
+SENDING_MS: Final = 15_000
+"""From when a request was written down, it is sent and has ended within this, or it isn't sent any more."""
 DOUBLED_MAX: Final = 4
 """The wait before another try doubles so often."""
 MARGIN_MS: Final = 60_000
@@ -33,19 +35,21 @@ def due(table: Table, now: int, providers: Collection[str], *, every_ms: int) ->
     `providers` are those that can be asked.
     """
     first: dict[str, Liveness] = {}
-    newest: dict[str, int] = {}
+    held: set[str] = set()
     for each in table.values():
-        if each.asked is not None:
-            newest[each.provider] = max(newest.get(each.provider, 0), each.asked_at)
+        if each.asked is not None and _since(each, now) < every_ms:
+            held.add(each.provider)
         if each.provider in providers and _owes(each, now, every_ms):
             chosen = first.get(each.provider)
             if chosen is None or (each.asked_at, each.key) < (chosen.asked_at, chosen.key):
                 first[each.provider] = each
-    return tuple(
-        _asking(each, now)
-        for provider, each in first.items()
-        if provider not in newest or abs(now - newest[provider]) >= every_ms
-    )
+    return tuple(_asking(each, now) for provider, each in first.items() if provider not in held)
+
+
+def _since(known: Liveness, now: int) -> int:
+    """Return how long ago its request was sent at least; one whose end nobody knows may have been sent late."""
+    passed = abs(now - known.asked_at)
+    return passed if known.answered else passed - SENDING_MS
 
 
 def _owes(known: Liveness, now: int, every_ms: int) -> bool:
@@ -54,7 +58,7 @@ def _owes(known: Liveness, now: int, every_ms: int) -> bool:
         return False
     if known.asked is not None and known.asked_gen == known.gen:
         wait_ms = max(every_ms, ANSWER_MS if known.taken else 0) << min(known.tries - 1, DOUBLED_MAX)
-        return abs(now - known.asked_at) >= wait_ms
+        return _since(known, now) >= wait_ms
     announced = known.recovery is not None
     return abs(now - known.since if known.since is not None else SETTLED_MS) >= (ANSWER_MS if announced else SETTLED_MS)
 
@@ -72,15 +76,16 @@ def _asking(known: Liveness, now: int) -> Liveness:
         asked_at=now,
         asked_gen=known.gen,
         tries=known.tries + 1 if again else 1,
+        answered=False,
         taken=False,
     )
 
 
-def taken(known: Liveness | None, request: str) -> Liveness | None:
-    """Return the producer with its request taken by the provider; None if that says nothing (any more)."""
-    if known is None or known.asked != request or known.taken:
+def answered(known: Liveness | None, request: str, now: int, *, taken: bool) -> Liveness | None:
+    """Return the producer with the end of its request, at `now`; None if that says nothing (any more)."""
+    if known is None or known.asked != request or known.answered:
         return None
-    return replace(known, taken=True)
+    return replace(known, asked_at=now, answered=True, taken=taken)
 
 
 def after(known: Liveness, now: int) -> int | None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import anyio
 import httpx
 
 from sb_core.errors import UnavailableError
 from sb_core.ports import Recovery
 from sb_core.settings import Settings, recovery_targets
 
-ASK_S: Final = 10.0
+ASK_S: Final = 7.0
 OWN: Final = "sim"
 """The provider that is our own simulator: it gets the key of our own clients."""
 _PRODUCTS: Final[Mapping[str, str]] = {"1": "liveodds", "3": "pre"}
@@ -36,9 +37,10 @@ class HttpRecovery:
         query = {"request_id": request} | ({"after": str(after)} if after is not None else {})
         url = f"{self._url}/v1/{product}/recovery/initiate_request"
         try:
-            async with httpx.AsyncClient(timeout=ASK_S, trust_env=False, headers=self._headers) as client:
-                answer = await client.post(url, params=query)
-        except httpx.HTTPError as error:
+            with anyio.fail_after(ASK_S):
+                async with httpx.AsyncClient(timeout=ASK_S, trust_env=False, headers=self._headers) as client:
+                    answer = await client.post(url, params=query)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
         if not answer.is_success:
             raise UnavailableError(f"{answer.status_code} {answer.text[:200]}")

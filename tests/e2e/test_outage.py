@@ -380,7 +380,10 @@ def test_the_simulators_silence_ends_in_a_recovery_that_ingest_asks_for(tmp_path
             metric(pipeline, 4000, "sb_feed_ingestion_recovery_requests_total") < asked + 2 and time.monotonic() < ends
         ):
             time.sleep(0.5)
-        until(lambda: {each["state"] for each in pipeline.get("/v1/producers")["items"]} == {"up"}, "never up")
+        ends = time.monotonic() + 120
+        while {each["state"] for each in pipeline.get("/v1/producers")["items"]} != {"up"}:
+            assert time.monotonic() < ends, "never up"
+            time.sleep(0.5)
         recoveries = {each["producer"]: each["recovery"] for each in pipeline.get("/v1/producers")["items"]}
         assert len(set(recoveries.values())) == 2  # a request of each
         assert abs(int(recoveries["1"]) - int(recoveries["3"])) >= 30

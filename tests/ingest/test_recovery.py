@@ -34,6 +34,7 @@ class World:
         self.asked = []
         self.takes = takes
         self.answers = answers
+        self.ends = True
 
     def hear(self, message) -> None:
         self.offset += 1
@@ -58,10 +59,10 @@ class World:
             for each in recovery.due(self.table, self.now, {"p"}, every_ms=EVERY_MS):
                 self.table[each.key] = each
                 self.asked.append((self.now, each.producer, each.asked, recovery.after(each, self.now)))
-                if self.takes:
-                    self.table[each.key] = recovery.taken(each, each.asked)
-                    if self.answers:
-                        self.complete(each.producer, each.asked)
+                if self.ends:
+                    self.table[each.key] = recovery.answered(each, each.asked, self.now, taken=self.takes)
+                if self.takes and self.answers:
+                    self.complete(each.producer, each.asked)
 
     def state(self, producer="1"):
         return self.table[f"p:{producer}"]
@@ -116,6 +117,32 @@ def test_a_request_that_fails_is_made_anew_ever_more_seldom():
     gaps = [(later - earlier) // 1_000 for earlier, later in itertools.pairwise(times)]
     assert gaps[:5] == [30, 60, 120, 240, 480]
     assert set(gaps[5:]) <= {480}
+
+
+def test_a_request_whose_end_nobody_knows_may_have_been_sent_late():
+    world = World(answers=False)
+    world.ends = False
+    world.alive()
+    world.pass_s(30)
+    world.pass_s(100, alive="1")
+    times = [at for at, *_ in world.asked]
+    assert times[1] - times[0] == EVERY_MS + recovery.SENDING_MS
+
+
+def test_the_limit_counts_from_the_end_of_a_request():
+    world = World(answers=False)
+    world.alive("1")
+    world.alive("2")
+    world.pass_s(30)
+    world.ends = False
+    world.alive("1")
+    world.alive("2")
+    world.pass_s(3)
+    first = world.state(world.asked[0][1])
+    world.table[first.key] = recovery.answered(first, first.asked, world.now, taken=True)
+    ended = world.now
+    world.pass_s(40, alive="12")
+    assert world.asked[1][0] - ended == EVERY_MS
 
 
 def test_a_request_that_was_taken_is_waited_for_longer():
@@ -307,6 +334,7 @@ def test_the_owner_asks_once_and_a_new_owner_keeps_to_the_limit(run):
                 await until(lambda: service.liveness.table.get("acme:1") is not None)
                 intake.clock.ms += 2_000
                 await until(lambda: heard)
+                await until(lambda: service.liveness.table["acme:1"].answered)
                 assert service.liveness.table["acme:1"].state == "recovering"
             async with serving(intake) as service:
                 # the first try failed; the next one is due after 30 s, also for another owner
