@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import console, engine_rows, fanout, generate, idle, latency, rest, startup, throughput
+from bench.peer_builds import PeerError
 from bench.table import Row, spread
 
 THROUGHPUT_MESSAGES = 100_000
@@ -92,18 +93,30 @@ def fanout_rows(runs: int) -> list[Row]:
     rows: list[Row] = []
     for each, conflate_ms in FANOUTS:
         done = [fanout.measure(each, conflate_ms=conflate_ms) for _ in range(runs)]
-        if any(one.seen.gaps or one.seen.wrong or one.seen.closed for one in done):
-            raise RuntimeError(f"clients did not see what they must: {done}")
         what = f"1,000 clients x {each} of 500 events, 2,000 updates/s, conflate_ms {conflate_ms}"
-        rows += [
-            (what, "share of a core", spread([one.cpu for one in done], ".2f")),
-            ("", "deliveries/s (a merged item counts once)", spread([one.per_s for one in done], ",.0f")),
-            ("", "p50, ms", spread([one.seen.p50_ms for one in done], ".1f")),
-            ("", "p99, ms", spread([one.seen.p99_ms for one in done], ".1f")),
-            ("", "updates sent late, p99, ms", spread([one.late_ms for one in done], ".1f")),
-            ("", "clients' share of a core", spread([one.seen.cpu for one in done], ".2f")),
-        ]
+        rows += fanned_rows(what, done)
+        if conflate_ms:
+            continue
+        what = f"the Go library Centrifuge, {each} events each"
+        try:
+            rows += fanned_rows(what, [fanout.measure_peer(each) for _ in range(runs)])
+        except PeerError as error:
+            rows.append((what, "not measured", str(error).splitlines()[0]))
     return rows
+
+
+def fanned_rows(what: str, done: Sequence[fanout.FanOut]) -> list[Row]:
+    """Show runs of one kind."""
+    if any(one.seen.gaps or one.seen.wrong or one.seen.closed for one in done):
+        raise RuntimeError(f"clients did not see what they must: {done}")
+    return [
+        (what, "share of a core", spread([one.cpu for one in done], ".2f")),
+        ("", "deliveries/s (a merged item counts once)", spread([one.per_s for one in done], ",.0f")),
+        ("", "p50, ms", spread([one.seen.p50_ms for one in done], ".1f")),
+        ("", "p99, ms", spread([one.seen.p99_ms for one in done], ".1f")),
+        ("", "updates sent late, p99, ms", spread([one.late_ms for one in done], ".1f")),
+        ("", "clients' share of a core", spread([one.seen.cpu for one in done], ".2f")),
+    ]
 
 
 def idle_rows(_runs: int) -> list[Row]:

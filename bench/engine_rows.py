@@ -8,7 +8,8 @@ from bench.engine_parts import Cost, fresh
 from bench.engine_parts import engines as started
 from bench.engines import Work
 from bench.feed import bodies
-from bench.peer_runs import PEERS, PeerError, Run
+from bench.peer_builds import PeerError
+from bench.peer_runs import PEERS, Run
 from bench.table import Row, spread
 from sb_local.stack import Stack, StackError
 

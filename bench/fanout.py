@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.fanout_clients import STORM, End, Result, Task
+from bench.peer_builds import PeerError, built
 from bench.target import ROOT, Target
 
 EVENTS: Final = 500
@@ -106,6 +107,23 @@ def node(offset: int = 18_000, **settings: object) -> Iterator[Target]:
             process.wait()
 
 
+@contextmanager
+def centrifuge(offset: int = 18_000) -> Iterator[Target]:
+    """Run the peer alone in a process; end it afterwards. Raises PeerError."""
+    ports = {"FEED_PORT": str(4000 + offset), "WS_PORT": str(4003 + offset)}
+    process = subprocess.Popen([built("centrifuge", "go.mod", "main.go")], env=os.environ | ports)
+    try:
+        until = time.monotonic() + START_S
+        while socket.socket().connect_ex(("127.0.0.1", 4003 + offset)):
+            if process.poll() is not None or time.monotonic() > until:
+                raise PeerError("the peer did not start")
+            time.sleep(0.05)
+        yield Target(process, offset)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _wait_ready(target: Target) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until:
@@ -140,11 +158,9 @@ class Clients:
 
 
 @contextmanager
-def crowd(task: Task) -> Iterator[Clients]:
+def crowd(task: Task, module: str = "bench.fanout_clients") -> Iterator[Clients]:
     """Run clients in a process of their own; they all stand once this is entered."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.fanout_clients"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     tell, hear = process.stdin, process.stdout
     assert tell is not None
     assert hear is not None
@@ -162,8 +178,11 @@ def crowd(task: Task) -> Iterator[Clients]:
 
 def _loads(target: Target) -> int:
     """Count whole events that the node has read from cache or store."""
-    with urllib.request.urlopen(target.url(4002) + "/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
+    try:
+        with urllib.request.urlopen(target.url(4002) + "/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0  # a peer, which has no such port
     return sum(int(float(line.split()[1])) for line in lines if "event_loads_total{" in line)
 
 
@@ -181,21 +200,37 @@ def measure(  # noqa: PLR0913  a measurement's knobs
             conflate_ms=conflate_ms, slow=slow, dead=dead,
         )  # fmt: skip
         with crowd(task) as finish:
-            writer.play(per_s, WARM_UP_S, stops)
-            begun_s, cpu_s, from_ns = time.perf_counter(), target.cpu_s(), time.monotonic_ns()
-            if storm:
-                finish.storm()
-            late = sorted(writer.play(per_s, seconds, stops))
-            took_s = time.perf_counter() - begun_s
-            cpu = (target.cpu_s() - cpu_s) / took_s
-            end = End(revs=writer.revs, shut=writer.shut, from_ns=from_ns, to_ns=time.monotonic_ns())
-            seen = finish(end)
-            writer.close()
-            return FanOut(
-                cpu=cpu,
-                memory_mb=target.memory_mb("VmHWM"),
-                late_ms=late[int(len(late) * 0.99)],
-                per_s=seen.deliveries / took_s,
-                loads=_loads(target),
-                seen=seen,
-            )
+            return _play(target, writer, finish, per_s, seconds, stops, storm=storm)
+
+
+def measure_peer(each: int, *, clients: int = 1_000, per_s: float = 2_000, seconds: float = 10.0) -> FanOut:
+    """Do the same on the peer of bench/peers/centrifuge. Raises PeerError where it can't be built."""
+    with centrifuge() as target:
+        writer = Writer(4000 + target.offset)
+        time.sleep(0.5)
+        task = Task(port=4003 + target.offset, clients=clients, each=each, events=writer.events)
+        with crowd(task, "bench.fanout_peer_clients") as finish:
+            return _play(target, writer, finish, per_s, seconds, 0.0)
+
+
+def _play(
+    target: Target, writer: Writer, finish: Clients, per_s: float, seconds: float, stops: float, *, storm: bool = False
+) -> FanOut:
+    """Send updates for `seconds` after a warm-up; tell what that cost, and what the clients saw."""
+    writer.play(per_s, WARM_UP_S, stops)
+    begun_s, cpu_s, from_ns = time.perf_counter(), target.cpu_s(), time.monotonic_ns()
+    if storm:
+        finish.storm()
+    late = sorted(writer.play(per_s, seconds, stops))
+    took_s = time.perf_counter() - begun_s
+    cpu = (target.cpu_s() - cpu_s) / took_s
+    seen = finish(End(revs=writer.revs, shut=writer.shut, from_ns=from_ns, to_ns=time.monotonic_ns()))
+    writer.close()
+    return FanOut(
+        cpu=cpu,
+        memory_mb=target.memory_mb("VmHWM"),
+        late_ms=late[int(len(late) * 0.99)],
+        per_s=seen.deliveries / took_s,
+        loads=_loads(target),
+        seen=seen,
+    )

@@ -76,51 +76,57 @@ class _Info(Struct):
     at: int = 0
 
 
-class _Market(Struct):
+class Market(Struct):
+    """What is looked at of a market."""
+
     open: bool = False
     info: _Info = msgspec.field(default_factory=_Info)
 
 
-class _Changes(Struct):
-    markets: list[_Market] = []
+class Changes(Struct):
+    """What is looked at of a change."""
+
+    markets: list[Market] = []
 
 
-class _Item(Struct):
+class Item(Struct):
+    """A change of an event."""
+
     event: str
     prev: int
     rev: int
-    con: bool
-    changes: _Changes
+    changes: Changes
+    con: bool = False
 
 
 class _Event(Struct):
     event: str
     rev: int
-    markets: list[_Market] = []
+    markets: list[Market] = []
 
 
 class _Frame(Struct):
     op: str
     cursor: str | None = None
     recovered: bool = False
-    items: list[_Item] = []
+    items: list[Item] = []
     event: _Event | None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Frame).decode
 
 
-class _Client:
+class Client:
     """One connection; `revs` is what it holds, `open` which of its events it takes for open."""
 
-    def __init__(self, port: int, events: list[str], conflate_ms: int, *, small: bool) -> None:
+    def __init__(self, port: int, wish: dict[str, Any], events: list[str], *, small: bool) -> None:
         self.events = events
         self.revs: dict[str, int] = {}
         self.open: dict[str, bool] = {}
         self.synced = False
         self.resumed = False
         self.cursor: str | None = None
-        self._wish = {"op": "subscribe", "sub": "s", "events": events, "conflate_ms": conflate_ms}
+        self._wish = wish
         self._port, self.odd = port, small
         self.connect()
 
@@ -198,25 +204,29 @@ class Crowd:
     def __init__(self, task: Task) -> None:
         self._task = task
         chance = random.Random(task.seed)
-        self.clients: list[_Client] = []
+        self.clients: list[Client] = []
         self._poll = select.epoll()
-        self._by_fd: dict[int, _Client] = {}
+        self._by_fd: dict[int, Client] = {}
         odd = task.slow + task.dead
         for number in range(task.clients):
             events = sorted(chance.sample(task.events, task.each))
-            client = _Client(task.port, events, task.conflate_ms, small=number < odd)
+            client = Client(task.port, self.wish(events), events, small=number < odd)
             self.clients.append(client)
             self._watch(client)
             if number % 20 == 0:
                 self.turn(0)
-        self.slow: list[_Client] = []
-        self.dead: list[_Client] = []
+        self.slow: list[Client] = []
+        self.dead: list[Client] = []
         self.latency_ns = array("q")
         self.made_ns = array("q")
         self.merged = self.gaps = self.repeated = 0
         self.back_s = 0.0
 
-    def _watch(self, client: _Client) -> None:
+    def wish(self, events: list[str]) -> dict[str, Any]:
+        """Return what a client says first."""
+        return {"op": "subscribe", "sub": "s", "events": events, "conflate_ms": self._task.conflate_ms}
+
+    def _watch(self, client: Client) -> None:
         self._by_fd[client.socket.fileno()] = client
         self._poll.register(client.socket.fileno(), select.EPOLLIN)
 
@@ -227,7 +237,7 @@ class Crowd:
         for client in (*self.slow, *self.dead):
             self._forget(client)
 
-    def _forget(self, client: _Client) -> None:
+    def _forget(self, client: Client) -> None:
         fd = client.socket.fileno()
         if self._by_fd.pop(fd, None) is not None:
             self._poll.unregister(fd)
@@ -254,33 +264,22 @@ class Crowd:
         for fd, _ in self._poll.poll(wait_s):
             self.read(self._by_fd[fd], RECEIVE_BYTES)
 
-    def read(self, client: _Client, size: int) -> None:
+    def read(self, client: Client, size: int) -> None:
         """Read one client's bytes."""
         messages = client.take(size)
         now_ns = time.monotonic_ns()
         for message in messages:
-            self._take(client, _decode(message), now_ns)
+            self.hear(client, message, now_ns)
         if client.gone:
             self._forget(client)
 
-    def _take(self, client: _Client, frame: _Frame, now_ns: int) -> None:
-        revs = client.revs
+    def hear(self, client: Client, message: bytes, now_ns: int) -> None:
+        """Take a message in."""
+        frame = _decode(message)
         for item in frame.items:
-            known = revs.get(item.event, 0)
-            if item.rev <= known:
-                self.repeated += 1
-                continue
-            if item.prev > known:
-                self.gaps += 1
-            revs[item.event] = item.rev
-            self.merged += item.con
-            for market in item.changes.markets:
-                client.open[item.event] = market.open
-                if not client.odd:
-                    self.latency_ns.append(now_ns - market.info.at)
-                    self.made_ns.append(market.info.at)
+            self.item(client, item, now_ns)
         if frame.event is not None:
-            revs[frame.event.event] = frame.event.rev
+            client.revs[frame.event.event] = frame.event.rev
             client.open[frame.event.event] = any(market.open for market in frame.event.markets)
         elif frame.op == "subscribed":
             client.resumed = frame.recovered
@@ -288,6 +287,22 @@ class Crowd:
             client.synced = True
         if frame.cursor is not None:
             client.cursor = frame.cursor
+
+    def item(self, client: Client, item: Item, now_ns: int) -> None:
+        """Take a change in."""
+        known = client.revs.get(item.event, 0)
+        if item.rev <= known:
+            self.repeated += 1
+            return
+        if item.prev > known:
+            self.gaps += 1
+        client.revs[item.event] = item.rev
+        self.merged += item.con
+        for market in item.changes.markets:
+            client.open[item.event] = market.open
+            if not client.odd:
+                self.latency_ns.append(now_ns - market.info.at)
+                self.made_ns.append(market.info.at)
 
     def right(self, end: End) -> tuple[int, int]:
         """Count who stayed and lacks a rev, and who takes for open at its newest rev what was shut at that rev."""
@@ -353,9 +368,9 @@ def _until_told(crowd: Crowd) -> bytes:
                     crowd.read(client, SLOW_READ_BYTES)
 
 
-def main() -> int:
+def main(make: type[Crowd] = Crowd) -> int:
     """Play the clients' part."""
-    crowd = Crowd(msgspec.json.decode(sys.stdin.buffer.readline(), type=Task))
+    crowd = make(msgspec.json.decode(sys.stdin.buffer.readline(), type=Task))
     while not all(client.synced or client.gone for client in crowd.clients):
         crowd.turn(0.1)
     crowd.slacken()

@@ -7,17 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from bench.engine_parts import Cost, Parts, spent
-from bench.target import ROOT
+from bench.peer_builds import PeerError, folder_of, install
 
-SOURCE: Final = ROOT / "bench" / "peers"
-INSTALL_S: Final = 300
 RUN_S: Final = 180
 
 
@@ -46,10 +43,6 @@ class Run(Struct, frozen=True):
 
     told: Told
     engines: dict[str, Cost]
-
-
-class PeerError(Exception):
-    """A peer can't be run here; says why."""
 
 
 PEERS: Final = (
@@ -85,34 +78,19 @@ def run(parts: Parts, peer: Peer) -> Run:
 
 
 def _node(peer: Peer) -> list[str]:
-    folder = _folder("node", "package.json", "loop.js")
+    folder = folder_of("node", "package.json", "loop.js")
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise PeerError("there is no Node.js here")
     if not (folder / "node_modules" / "kafkajs").exists():
-        _install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"], folder)
+        install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"], folder)
     return ["node", str(folder / "loop.js"), *peer.arguments]
 
 
 def _python() -> list[str]:
-    folder = _folder("python", "requirements.txt", "faststream_loop.py")
+    folder = folder_of("python", "requirements.txt", "faststream_loop.py")
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
-        _install([sys.executable, "-m", "venv", str(folder)], folder)
-        _install([str(python), "-m", "pip", "-q", "install", "-r", "requirements.txt"], folder)
+        install([sys.executable, "-m", "venv", str(folder)], folder)
+        install([str(python), "-m", "pip", "-q", "install", "-r", "requirements.txt"], folder)
         (folder / "installed").touch()
     return [str(python), str(folder / "faststream_loop.py")]
-
-
-def _folder(name: str, *files: str) -> Path:
-    folder = Path(sys.prefix) / "peers" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        shutil.copy(SOURCE / file, folder)
-    return folder
-
-
-def _install(command: list[str], folder: Path) -> None:
-    try:
-        subprocess.run(command, cwd=folder, capture_output=True, timeout=INSTALL_S, check=True)
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise PeerError(f"{command[0]} can't install what it needs: {error}") from error
