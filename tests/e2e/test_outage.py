@@ -42,6 +42,15 @@ def until(found, what):
     return got
 
 
+def judged(pipeline, lines):
+    """Post until it is judged, as a sender does that is told to come again."""
+    end = time.monotonic() + WAIT_S
+    while (answer := pipeline.post("/v1/feeds/canonical", lines, "application/x-ndjson")).status_code == 503:
+        assert time.monotonic() < end, answer.text
+        time.sleep(0.2)
+    return answer
+
+
 class Producer:
     """One producer's messages, as a provider posts them; `ahead_ms` is how wrong its clock is."""
 
@@ -55,7 +64,7 @@ class Producer:
 
     def post(self, *items):
         lines = "\n".join(json.dumps(each) for each in items)
-        answer = self.pipeline.post("/v1/feeds/canonical", lines, "application/x-ndjson")
+        answer = judged(self.pipeline, lines)
         assert answer.status_code in {202, 422}, answer.text
         self.accepted += answer.json()["accepted"]
         return answer.json()
@@ -277,7 +286,7 @@ def sent(pipeline, said):
     accepted = 0
     for start in range(0, len(said), 400):
         body = b"\n".join(messages.encode(each) for each in said[start : start + 400])
-        answer = pipeline.post("/v1/feeds/canonical", body, "application/x-ndjson")
+        answer = judged(pipeline, body)
         assert answer.status_code == 202, answer.text
         assert answer.json()["refused"] == []
         accepted += answer.json()["accepted"]
