@@ -190,7 +190,7 @@ PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "memory_adopted_before_commit": (memory_adopted_before_commit, 40),
     "outbox_not_republished": (outbox_not_republished, 40),
     "done_offset_too_early": (done_offset_too_early, 40),
-    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 40),
+    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 400),
     "fenced_partition_dropped": (fenced_partition_dropped, 40),
     "duplicates_not_recognised": (duplicates_not_recognised, 40),
     "floors_ignored": (floors_ignored, 40),
