@@ -246,6 +246,7 @@ READER_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "last_change_for_all": (last_change_for_all, 40),
     "staleness_not_said": (staleness_not_said, 100),
     "cursor_ahead_of_what_waits": (cursor_ahead_of_what_waits, 400),
+    "silence_not_judged": (silence_not_judged, 400),
     "producers_told_in_part": (producers_told_in_part, 40),
     "refused_without_dead_letter": (refused_without_dead_letter, 40),
 }
@@ -254,7 +255,6 @@ UNPROVEN: Final = (
     seen_forgotten_at_a_new_beginning,
     cursor_kept_at_a_new_beginning,
     snapshot_always_taken,
-    silence_not_judged,
     settling_taken_for_done,
 )
 """Not found within 60 seeds of the world as it is now, and not yet looked for any longer (README.md says more)."""

@@ -24,6 +24,8 @@ from sb_process.state import partition_decoder
 
 ALIVE_S: Final = 4.0
 ACTIVE_S: Final = {"": 0.0, "short": 26.0, "long": 40.0}
+LONGER_S: Final = 10.0
+SPEAKS_S: Final = 4.0
 OUTLIVED_EVERY: Final = 40
 """In one of so many worlds retention passes a position."""
 STALE_S: Final = 8.0
@@ -114,7 +116,7 @@ class Provider:
         self.silent = True
         if silence_s > SILENT_S:
             await trio.sleep(SILENT_S)
-            see_silence(self.world, f"uof:{self.producer}")
+            see_silence(self.world, self.producer)
             silence_s -= SILENT_S
         await trio.sleep(silence_s)
         await self.recover()
@@ -351,7 +353,10 @@ async def _tell(world: World) -> None:
             active.start_soon(provider.beat, until_s)
         if world.shape.silence:
             await trio.sleep(chance.between(0, 1))
-            silence_s = chance.between(30.5, 32) if world.shape.silence == "long" else chance.between(20.5, 24)
+            silence_s = chance.between(20.5, 24)
+            if world.shape.silence == "long":
+                silence_s += LONGER_S
+                await trio.sleep(SPEAKS_S)  # so that it has markets open
             active.start_soon(chance.pick(providers).fall_silent, silence_s)
         elif chance.happens(0.7):
             await trio.sleep(chance.between(1, until_s - 1))
