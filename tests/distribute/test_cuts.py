@@ -13,7 +13,7 @@ import trio
 from prometheus_client import CollectorRegistry, Counter
 
 from sb_core import client_frames, shown
-from sb_core.records import ChangeRow
+from sb_core.records import ChangeRow, Position
 from sb_core.settings import Settings
 from sb_core.topics import partition_of
 from sb_distribute import wire
@@ -69,6 +69,10 @@ class _World:
     async def changes(self, partition, start, limit):
         found = [row for row in self.rows if (row.topic, row.partition) == partition and row.offset >= start]
         return found[:limit]
+
+    async def positions(self, topics):
+        places = [(place, index) for index, place in enumerate(PARTITIONS) if place[0] in topics]
+        return [Position(*place, 1, 1, "", self.offsets[index] + 1, 0, 0, b"") for place, index in places]
 
     def prune(self):
         self.rows = [row for row in self.rows if row.updated >= self.time_ms - RETENTION_DAYS * DAY_S * 1000]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from sb_core import client_frames, shown
-from sb_core.records import ChangeRow
+from sb_core.records import ChangeRow, Position
 from sb_core.settings import Settings
 from sb_core.shown import Changes
 from sb_core.topics import partition_of
@@ -75,6 +75,10 @@ class _World:
             market = _market(MARKETS[number % 2], 11 + number % 50, number % 3 > 0)
             self.update(EVENTS[number % 3], shown.Changes(markets=[market]), "odds", lost=False)
         return rows
+
+    async def positions(self, topics):
+        places = [(place, index) for index, place in enumerate(PARTITIONS) if place[0] in topics]
+        return [Position(*place, 1, 1, "", self.offsets[index], 0, 0, b"") for place, index in places]
 
     # what happens
 
