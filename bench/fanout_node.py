@@ -3,6 +3,7 @@
 The updates come as a broker would bring them, over a connection: lines of `event TAB update`. Ticks are made here.
 """
 
+import gc
 import sys
 from typing import Final
 
@@ -12,7 +13,7 @@ from anyio.abc import SocketStream, TaskStatus
 from sb_core import topics
 from sb_core.ops import Ops
 from sb_core.records import Record
-from sb_core.runtime import Context, run_services
+from sb_core.runtime import GC_THRESHOLDS, Context, run_services
 from sb_core.settings import load
 from sb_distribute.service import DistributeService
 
@@ -70,6 +71,7 @@ class Feed:
 
 def main() -> int:
     """Serve until a signal."""
+    gc.set_threshold(*GC_THRESHOLDS)  # as the service itself does
     settings = load()
     return anyio.run(run_services, (("data-distribution", DistributeService), (NAME, Feed)), settings, backend="trio")
 

@@ -6,7 +6,7 @@ because under another filter or lineage it means nothing; and when it was writte
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -56,6 +56,18 @@ class Position:
     def lineage_sum(self, indices: tuple[int, ...]) -> int:
         """Return what a cursor of these partitions carries as its lineages."""
         return sum([self.lineages[i] for i in indices])
+
+    def moved(self, places: Mapping[int, tuple[int, int]]) -> "Position":
+        """Return this position with other (lineage, offset) at some indices; what was written of the rest is kept."""
+        offsets, lineages = list(self.offsets), list(self.lineages)
+        for index, (lineage, offset) in places.items():
+            offsets[index], lineages[index] = offset, lineage
+        moved = Position(offsets, lineages)
+        if self._hex is not None:
+            moved._hex = self._hex.copy()
+            for index, (_, offset) in places.items():
+                moved._hex[index] = f"{offset:x}"
+        return moved
 
     def at(self, indices: tuple[int, ...], offsets: tuple[int, ...]) -> "Position":
         """Return this position set back to a cursor's offsets."""

@@ -187,7 +187,9 @@ class NodeState:
         self._seen: dict[str, Version] = {}
         self._least: dict[str, Version] = {}
         """What a state before this one had seen, until this one has reached it."""
-        self._position: Position | None = None
+        self._position = Position([0] * len(self._tracks), [0] * len(self._tracks))
+        self._moved = set(range(len(self._tracks)))
+        """Partitions that have gone on since the position was made."""
 
     def __repr__(self) -> str:
         ring = sum(len(track.ring) for track in self._tracks)
@@ -199,14 +201,14 @@ class NodeState:
         """Take over what the store knows of a partition: all below `done_offset` is in the updates topic already."""
         track = self._tracks[index]
         track.known, track.ring_from = (lineage, done_offset), next_offset
-        self._position = None
+        self._moved.add(index)
 
     @property
     def position(self) -> Position:
         """Where it stands now; the same object until that changes."""
-        if self._position is None:
-            places = [track.place for track in self._tracks]
-            self._position = Position([offset for _, offset in places], [lineage for lineage, _ in places])
+        if self._moved:
+            self._position = self._position.moved({index: self._tracks[index].place for index in self._moved})
+            self._moved.clear()
         return self._position
 
     def made_below(self, index: int) -> int:
@@ -274,7 +276,7 @@ class NodeState:
         track = self._tracks[index]
         if track.repeated(change):
             return None
-        self._position = None
+        self._moved.add(index)
         track.add(change)
         event = change.event
         self._saw(event, change.version)

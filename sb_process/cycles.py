@@ -5,12 +5,22 @@ in that order, too, though they are committed in any; whoever changes what parti
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import anyio
 from msgspec import Struct
 
 from sb_core.records import Fetched
+from sb_core.settings import Settings
 from sb_process.held import Held
+
+REMOTE_OVERLAP: Final = 4
+"""Cycles at once where each waits for a network; on embedded parts overlap only makes batches smaller and dearer."""
+
+
+def overlap_max(settings: Settings) -> int:
+    """Return how many cycles may be under way at once."""
+    return settings.process_overlap_max or (REMOTE_OVERLAP if settings.store_url.startswith("mysql:") else 1)
 
 
 class Share(Struct, frozen=True):

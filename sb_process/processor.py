@@ -22,7 +22,7 @@ from sb_core.runtime import Context
 from sb_process import plan as planning
 from sb_process import render
 from sb_process.batches import Batches
-from sb_process.cycles import Cycle, Cycles, Share
+from sb_process.cycles import Cycle, Cycles, Share, overlap_max
 from sb_process.held import Held, claimed
 from sb_process.meters import Meters
 from sb_process.publish import Published, Publisher
@@ -60,7 +60,8 @@ class Processor:
         self.trouble = Trouble(context, sport)
         self._retry = Retry(context.telemetry, context.entropy, self.trouble)
         self._batches = Batches(context, sport, self._meters, self._retry)
-        self._cycles = Cycles(context.settings.process_overlap_max)
+        self._overlap_max = overlap_max(context.settings)
+        self._cycles = Cycles(self._overlap_max)
         self._publisher: Publisher
         self._tell_at = 0.0
 
@@ -74,7 +75,7 @@ class Processor:
             log=self.context.log,
             cache=self.context.cache,
             telemetry=self.context.telemetry,
-            overlap_max=settings.process_overlap_max,
+            overlap_max=self._overlap_max,
             done=self._done,
             cache_failed=self._cache_failed,
             retry=self._retry,

@@ -112,7 +112,6 @@ class LogReader:
         if self.member.changed:
             return self._rebalanced()
         partitions = self.member.told
-        self._check_positions()
         records: list[Fetched] = []
         moved: dict[TopicPartition, int] = {}
         bytes_left = READ_BYTES_MAX
@@ -121,7 +120,12 @@ class LogReader:
             position = self._positions.get(partition)
             if position is None:
                 continue
-            end = self._source.bounds(partition)[1]
+            start, end = self._source.bounds(partition)
+            if not start <= position <= end:
+                # What was last seen may be older than what another process or a question about ends has told.
+                start, end = self._source.bounds(partition, fresh=True)
+                if not start <= position <= end:
+                    raise outside(partition, position, start, end)
             if position == end:
                 continue
             found = self._source.fetch(partition, position, records_max - len(records), bytes_left)
@@ -134,15 +138,6 @@ class LogReader:
                 break
         self._positions.update(moved)
         return Delivery(records=records) if records else None
-
-    def _check_positions(self) -> None:
-        for partition, position in self._positions.items():
-            start, end = self._source.bounds(partition)
-            if not start <= position <= end:
-                # What was last seen may be older than what another process or a question about ends has told.
-                start, end = self._source.bounds(partition, fresh=True)
-                if not start <= position <= end:
-                    raise outside(partition, position, start, end)
 
     def _rebalanced(self) -> Delivery:
         member = self.member

@@ -110,6 +110,7 @@ class World:
         self.settings = Settings(
             process_wait_ms=400,
             process_batch_max=40,
+            process_overlap_max=4,
             lag_ms_max=4_000,
             ring_changes_max=48 * 6,
             append_deadline_ms=1_200,
