@@ -62,7 +62,6 @@ def overround(odds: list[int]) -> int:
     return _half_up(sum((Fraction(SCALE * SCALE, each) for each in odds), start=Fraction(0)))
 
 
-@lru_cache(maxsize=65_536)
 def fair(odds: int, margin: int) -> int:
     """Return margin-free odds by the proportional method: odds times the overround.
 
@@ -72,7 +71,8 @@ def fair(odds: int, margin: int) -> int:
     near = (exact + SCALE // 2) // SCALE
     if near < 11_000:
         return max(near, ODDS_MIN)
-    return min((exact + 50 * SCALE) // (100 * SCALE) * 100, ODDS_MAX)
+    cents = (exact + 50 * SCALE) // (100 * SCALE) * 100
+    return min(ODDS_MAX, cents)
 
 
 def _half_up(value: Fraction) -> int:

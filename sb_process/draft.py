@@ -4,10 +4,10 @@ The rule: the fold given is never changed; a draft that ends as duplicate is thr
 """
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, UnsetType
+from msgspec.structs import replace
 
 from sb_core.errors import FeedError
 from sb_core.messages import FINISHED, MarketOdds, MarketRef, MarketResult, MarketStatus, Message
@@ -75,7 +75,7 @@ class Draft:
 
     def __init__(self, before: Fold, message: Message, rules: Rules) -> None:
         self.before = before
-        self.head: EventState = copy(before.head)
+        self.head: EventState = replace(before.head)
         self.message = message
         self.rules = rules
         self.producer = message.producer_key
@@ -111,7 +111,7 @@ class Draft:
             made = MarketState(market=ref.market, line=ref.line, groups=None if kind is None else kind.groups)
             self.content.add(key)
         else:
-            made = copy(known)
+            made = replace(known)
         _learn(made, ref, self.content)
         self.changed[key] = made
         return made
@@ -122,7 +122,7 @@ class Draft:
         Whether it may depends on what else stands at the moment; ids alone would tell only for the last IDS_MAX
         messages. Nothing that is shown changes. Raises FeedError `too_large` beyond PARTS_MAX.
         """
-        made = self.changed.setdefault(state.key, copy(state))
+        made = self.changed.setdefault(state.key, replace(state))
         standing: Lane = getattr(made, lane)
         if part not in standing and len(standing) >= PARTS_MAX:
             raise FeedError("too_large", f"more than {PARTS_MAX} producers", event=self.head.event, market=state.market)
@@ -158,7 +158,7 @@ class Draft:
             if shown == state.shown and is_open == state.open:
                 continue
             if key not in self.changed:
-                state = self.changed[key] = copy(state)
+                state = self.changed[key] = replace(state)
             state.shown = shown
             state.open = is_open
             self.moved.add(key)

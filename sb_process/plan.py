@@ -47,6 +47,9 @@ CLOCK_STEPPED: Final = "clock_stepped"
 UPDATE_BYTES_MAX: Final = 900_000
 """The largest record of an updates topic, below what brokers take by default."""
 
+TURN_RECORDS: Final = 16
+"""Records between two moments at which others may take a turn."""
+
 
 class Decoded(Struct, frozen=True, gc=False):
     """A record with what it says, and why it is refused where it is."""
@@ -190,8 +193,8 @@ class Planner:
         """Return an event as it stands within this batch."""
         return self.folds.get(event) or self.known.get(event) or book.new_fold(event, self.rules)
 
-    def step(self, decoded: Decoded) -> Iterator[None]:
-        """Apply one record, event by event."""
+    def step(self, decoded: Decoded) -> None:
+        """Apply one record that is no producer's."""
         message, record = decoded.message, decoded.record
         if decoded.error is not None or message is None:
             self._refuse(record, decoded.error or FeedError("malformed", "no message"), message)
@@ -199,9 +202,6 @@ class Planner:
             self.tick = max(self.tick, message.ts)
             self.ticked = True
             self.counts["system"] += 1
-        elif isinstance(message, Producer):
-            self.counts["system"] += 1
-            yield from self._producer(message, record)
         else:
             try:
                 applied = book.apply(self.fold(message.event), message, record.offset, self.rules)
@@ -210,7 +210,9 @@ class Planner:
             except FeedError as error:
                 self._refuse(record, error, message)
 
-    def _producer(self, message: Producer, record: Fetched) -> Iterator[None]:
+    def producer(self, message: Producer, record: Fetched) -> Iterator[None]:
+        """Apply a producer's record, event by event."""
+        self.counts["system"] += 1
         key = message.producer_key
         before = self.views.get(key, UNKNOWN)
         after = observe(before, message)
@@ -345,12 +347,16 @@ def planned(
 ) -> Generator[None, None, Plan]:
     """Plan a batch of one partition; `folds` holds every event that `wanted` named and the store knows.
 
-    Yields where others may take a turn, after a record or an event: the outage of a producer moves thousands of events.
+    Yields where others may take a turn, after some records or an event: an outage moves thousands of events.
     """
     planner = Planner(state, folds, listed, around)
-    for each in batch:
-        yield from planner.step(each)
-        yield
+    for place, each in enumerate(batch):
+        if each.error is None and isinstance(each.message, Producer):
+            yield from planner.producer(each.message, each.record)
+        else:
+            planner.step(each)
+        if not place % TURN_RECORDS:
+            yield
     return (yield from planner.plan(batch[-1].record.offset + 1))
 
 
