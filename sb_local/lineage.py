@@ -25,6 +25,10 @@ async def _raise(settings: Settings, sport: str, partition: int) -> tuple[int, i
         position = known[partition].next_offset if partition in known else start
         # what retention took is gone, what the log lost never was: go on at the nearest offset that exists
         offset = min(max(position, start), end)
+        if position > offset == 0:
+            raise ContractError(
+                f"{place[0]}/{partition} is empty: let ingest run first, which writes a tick each second"
+            )
         return offset, await context.store.raise_lineage(place, offset)
 
 
@@ -45,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     name = f"{topics.feed(arguments.sport)}/{arguments.partition}"
     sys.stderr.write(
-        f"Every reader of {name} will take new snapshots. Stop its processor first.\nType {name} to go on: "
+        f"All events of {name} will be closed until newer odds come, and every reader will take new snapshots."
+        f" Stop its processor first.\nType {name} to go on: "
     )
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:

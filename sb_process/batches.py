@@ -11,12 +11,14 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
+from msgspec.structs import replace
 
 from sb_core import sports, topics
 from sb_core.errors import DependencyError, FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.precedence import ranker
 from sb_core.records import Batch, Fetched
 from sb_core.runtime import Context
+from sb_process import lineage
 from sb_process import plan as planning
 from sb_process.held import Held
 from sb_process.meters import Meters
@@ -63,6 +65,23 @@ class Batches:
                 *await self.process(held, records[:middle], cached_max),
                 *await self.process(held, records[middle:], cached_max),
             ]
+
+    async def go_over(self, held: Held) -> Published:
+        """Close and commit the next events of a partition whose lineage was raised. Raises FencedError."""
+        place = self._topic, held.partition
+        ask = partial(self._context.store.listed, place, held.state.gone_over, lineage.EVENTS_MAX)
+        events = await self._retry.insist_on_store("listed", ask) if held.next_offset else ()
+        stored = await self._retry.insist_on_store("load", partial(self._context.store.load, events))
+        folds = {name: load(each.state, each.markets) for name, each in stored.items()}
+        steps = lineage.planned(events, held.state, folds, self._around(held), held.next_offset)
+        plan = await self._in_turns(steps)
+        await self.commit(held, plan)
+        gone = held.state.gone + len(plan.changes)
+        share = self._adopt(held, plan, len(events))
+        # all of them count as published when the last ones are, for a start repeats all that one offset has
+        if held.state.lineage == held.lineage:
+            return replace(share, changes=gone)
+        return replace(share, upto=held.next_offset - 1, changes=0)
 
     async def _commit_batch(self, held: Held, batch: list[Decoded], cached_max: int) -> Published:
         clock, stage = self._context.clock, self._meters.stage

@@ -3,7 +3,7 @@
 The rule: outcome, `rev` and content are a function of the event, the message and the partition's producers, of nothing else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -360,24 +360,13 @@ _HANDLERS: Final[dict[type, Callable[[Draft, Any], None]]] = {
 }
 
 
-def close(fold: Fold, at: int, received: int, refused: m.Message | None, rules: Rules) -> Applied:
-    """Close an event of which a record was refused, until newer odds: a floor at each owner's newest odds.
-
-    Where it could be read, its producer's floor is not below what was refused, so that nothing in between opens again.
-    """
-    trace = "" if refused is None else refused.trace
-    record = m.BetStop(ts=fold.head.ts, id=f"unreadable:{at}", event=fold.head.event, received=received, trace=trace)
+def close(
+    fold: Fold, record: m.BetStop, at: int, floors: Mapping[str, Version], rules: Rules, *, always: bool = False
+) -> Applied:
+    """Raise floors under everything, by producer, in the name of `record`; with `always` it is a change in any case."""
     draft = Draft(fold, record, rules)
-    newest: dict[str, Version] = {}
-    if refused is not None:
-        newest[refused.producer_key] = Draft(fold, refused, rules).version
-    for state in fold.markets.values():
-        if state.owner is not None:
-            version = state.odds[state.owner].version
-            newest[state.owner] = max(version, newest.get(state.owner, version))
-    for owner, version in sorted(newest.items()):
-        stops.raise_floor(draft, owner, version)
+    for producer, version in sorted(floors.items()):
+        stops.raise_floor(draft, producer, version)
     draft.reshow = True
     draft.show()
-    outcome = draft.outcome
-    return _finish(draft, outcome, remember(fold.ids, record.id), record, at)
+    return _finish(draft, "applied" if always else draft.outcome, remember(fold.ids, record.id), record, at)

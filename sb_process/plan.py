@@ -27,7 +27,7 @@ from sb_core.records import (
     Record,
 )
 from sb_core.sports import MarketType
-from sb_process import book, render, rows
+from sb_process import book, closing, render, rows
 from sb_process.book import Applied
 from sb_process.draft import Rules
 from sb_process.state import (
@@ -176,6 +176,7 @@ class Planner:
         self.around = around
         self.known = folds
         self.listed = listed
+        self.before = state
         self.views = dict(state.producers)
         self.tick = state.tick
         self.ticked = False
@@ -284,14 +285,20 @@ class Planner:
         fold = self.fold(record.key)
         if fold.head.rev and not system:
             received = message.received if message else record.ts
-            closed = book.close(fold, record.offset, received, message, self.rules)
+            closed = closing.refused(fold, record.offset, received, message, self.rules)
             self._adopt(record, closed, received)
+
+    def go_over(self, event: str, last: Fetched) -> None:
+        """Close an event, as the first change of its new lineage; `last` is the record before the ones it goes on with."""
+        fold = self.fold(event)
+        received = max(fold.head.updated, self.tick)
+        self._adopt(last, closing.gone_over(fold, last.offset, received, self.rules), received)
 
     def plan(self, next_offset: int) -> Generator[None, None, Plan]:
         """Return everything the batch does, made event by event."""
         plan = Plan(
             next_offset=next_offset,
-            state=PartitionState(producers=self.views, tick=self.tick),
+            state=msgspec.structs.replace(self.before, producers=self.views, tick=self.tick),
             folds=self.folds,
             counts=self.counts,
             changes=self.changes,

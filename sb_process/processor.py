@@ -193,23 +193,41 @@ class Processor:
             # the store went back behind generations that the cache has seen, and that must not come again
             await self._cache_failed(partition)
         await self._republish(place, replace(position, cache_generation=held.cache_generation))
+        try:
+            await self._go_over(held)
+        except FencedError as error:
+            self._fence(reader, partition, error)
+            return
         reader.seek(place, position.next_offset)
         self.context.telemetry.info(
             "assigned", topic=place[0], partition=partition, epoch=position.epoch, next_offset=position.next_offset
         )
 
+    async def _go_over(self, held: Held) -> None:
+        """Close all events of a partition whose lineage was raised, before anything new is read."""
+        if held.state.lineage != held.lineage:
+            # these changes lie before the position, where the outbox would not look
+            held.published = max(0, held.next_offset - 1)
+        while held.state.lineage != held.lineage:
+            await self._publisher.submit([await self._batches.go_over(held)])
+
     async def _republish(self, place: TopicPartition, position: Position) -> None:
         start = position.done_offset
+        held = self.held[place[1]]
+        # while it goes over to a lineage, more changes come at the last of these offsets
+        done_max = position.next_offset - (held.state.lineage != held.lineage)
         while start < position.next_offset:
             end = min(start + OUTBOX_OFFSETS_MAX, position.next_offset)
-            rows = await self._retry.insist_on_store("outbox", partial(self.context.store.outbox, place, start, end))
+            found = await self._retry.insist_on_store("outbox", partial(self.context.store.outbox, place, start, end))
+            # another lineage may have changes at the same offsets
+            rows = [row for row in found if row.lineage == held.lineage]
             updates = [planning.update_record(self.sport, place[1], row.event, row.update, row.updated) for row in rows]
             share = Published(
                 partition=place[1],
                 epoch=position.epoch,
                 cache_generation=position.cache_generation,
-                upto=end,
-                changes=len(rows),
+                upto=min(end, done_max),
+                changes=len(rows) if end <= done_max else 0,
                 cache=await self._shown(rows),
                 updates=updates,
             )
@@ -243,10 +261,10 @@ class Processor:
 
     async def _claim_again(self, reader: Reader) -> None:
         """Be assigned again what a fence took away and the group did not."""
-        if self._fenced_out:
+        again, self._fenced_out = self._fenced_out, {}
+        if again:
             await self._retry.pause(1)
-        while self._fenced_out:
-            partition, _ = self._fenced_out.popitem()
+        for partition in again:
             await self._assign(reader, (self.topic, partition))
 
     # after publishing

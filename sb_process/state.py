@@ -216,6 +216,11 @@ class PartitionState(Struct, kw_only=True, omit_defaults=True, gc=False):
 
     producers: dict[str, ProducerView] = {}
     tick: int = 0
+    lineage: int = 1
+    """The lineage that its events have gone over to; below the position's while they are being closed."""
+    gone_over: str = ""
+    gone: int = 0
+    """The last event that has, and how many have, while not all have."""
 
 
 class StoredHead(Struct, kw_only=True, gc=False):

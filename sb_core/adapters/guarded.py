@@ -114,6 +114,10 @@ class GuardedStore:
         """Ask the store."""
         return await self._call(partial(self.inner.listing, partition, producer))
 
+    async def listed(self, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
+        """Ask the store."""
+        return await self._call(partial(self.inner.listed, partition, after, limit))
+
     async def commit(self, batch: Batch) -> None:
         """Ask the store."""
         await self._call(partial(self.inner.commit, batch))

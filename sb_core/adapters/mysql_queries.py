@@ -90,6 +90,17 @@ async def listing(cursor: QuietCursor, partition: TopicPartition, producer: str)
     return [row[0] for row in rows]
 
 
+async def listed(cursor: QuietCursor, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
+    """Return the events of a partition that list any producer, ordered, those beyond `after`."""
+    rows = await query(
+        cursor,
+        "SELECT DISTINCT event FROM listings WHERE topic = %s AND `partition` = %s AND event > %s"
+        " ORDER BY event LIMIT %s",
+        (*partition, after, _limit(limit)),
+    )
+    return [row[0] for row in rows]
+
+
 async def outbox(cursor: QuietCursor, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
     """Return a partition's changes with start <= offset < end, in order."""
     return await _changes(

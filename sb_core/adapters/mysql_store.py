@@ -104,6 +104,10 @@ class MysqlStore:
         """Return the events of a partition that list a producer, ordered by event."""
         return await self._read("listing", queries.listing, partition, producer)
 
+    async def listed(self, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
+        """Return the events of a partition that list any producer, ordered, those beyond `after`."""
+        return await self._read("listed", queries.listed, partition, after, limit)
+
     async def commit(self, batch: Batch) -> None:
         """Write a batch, all or nothing. Raises FencedError, UnavailableError or UnknownOutcomeError."""
         await self._write("commit", writes.commit, batch)

@@ -12,7 +12,7 @@ from sb_core.adapters.mysql_bulk import Bulk, Row, replacing
 from sb_core.adapters.mysql_connect import QuietCursor
 from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
 from sb_core.errors import FencedError
-from sb_core.records import Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
+from sb_core.records import GENERATIONS_SKIPPED, Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
 
 _EVENT_COLUMNS: Final = EventRow.__struct_fields__
 _MARKET_COLUMNS: Final = MarketRow.__struct_fields__
@@ -130,10 +130,10 @@ async def raise_cache_generation(cursor: QuietCursor, partition: TopicPartition,
 async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int) -> int:
     """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
     await cursor.execute(
-        "INSERT INTO positions VALUES (%s, %s, 2, 1, '', %s, %s, 1, '{}') ON DUPLICATE KEY UPDATE"
+        "INSERT INTO positions VALUES (%s, %s, 2, 1, '', %s, %s, %s, '{}') ON DUPLICATE KEY UPDATE"
         " lineage = lineage + 1, epoch = epoch + 1, owner = '', next_offset = VALUES(next_offset),"
-        " done_offset = VALUES(done_offset)",
-        (*partition, next_offset, next_offset),
+        " done_offset = VALUES(done_offset), cache_generation = cache_generation + VALUES(cache_generation)",
+        (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
     )
     return await _own(cursor, "lineage", partition)
 

@@ -31,6 +31,7 @@ class ReplicaStore:
         self.claim = primary.claim
         self.load = primary.load
         self.listing = primary.listing
+        self.listed = primary.listed
         self.commit = primary.commit
         self.outbox = primary.outbox
         self.raise_cache_generation = primary.raise_cache_generation

@@ -60,6 +60,15 @@ def listing(connection: sqlite3.Connection, partition: TopicPartition, producer:
     return [row[0] for row in rows]
 
 
+def listed(connection: sqlite3.Connection, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
+    """Return the events of a partition that list any producer, ordered, those beyond `after`."""
+    rows = connection.execute(
+        "SELECT DISTINCT event FROM listings WHERE topic = ? AND partition = ? AND event > ? ORDER BY event LIMIT ?",
+        (*partition, after, _limit(limit)),
+    )
+    return [row[0] for row in rows]
+
+
 def outbox(connection: sqlite3.Connection, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
     """Return a partition's changes with start <= offset < end, in order."""
     rows = connection.execute(

@@ -13,7 +13,7 @@ from sb_core.adapters.sqlite_bulk import Bulk
 from sb_core.adapters.sqlite_connect import transaction
 from sb_core.adapters.sqlite_queries import position
 from sb_core.errors import FencedError
-from sb_core.records import Batch, Position, TopicPartition
+from sb_core.records import GENERATIONS_SKIPPED, Batch, Position, TopicPartition
 
 PRUNED_ROWS_MAX: Final = 1_000
 """Rows that one transaction of `prune` looks at, so that commits don't wait for it."""
@@ -128,10 +128,11 @@ def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, nex
     """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
     with transaction(connection):
         row = connection.execute(
-            "INSERT INTO positions VALUES (?, ?, 2, 1, '', ?, ?, 1, '{}')"
+            "INSERT INTO positions VALUES (?, ?, 2, 1, '', ?, ?, ?, '{}')"
             " ON CONFLICT (topic, partition) DO UPDATE SET lineage = lineage + 1, epoch = epoch + 1, owner = '',"
-            " next_offset = excluded.next_offset, done_offset = excluded.done_offset RETURNING lineage",
-            (*partition, next_offset, next_offset),
+            " next_offset = excluded.next_offset, done_offset = excluded.done_offset,"
+            " cache_generation = cache_generation + excluded.cache_generation RETURNING lineage",
+            (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
         ).fetchall()
         return int(row[0][0])
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from sb_core.errors import DependencyError, FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.records import (
+    GENERATIONS_SKIPPED,
     Batch,
     ChangeRow,
     CompetitionRow,
@@ -329,6 +330,7 @@ def test_a_raised_lineage_goes_on_and_replaces_what_it_overtakes(open_store, run
             await store.commit(batch_of(replace(old, next_offset=40)))
         position = await store.claim(PLACE, "one")
         assert (position.lineage, position.next_offset, position.done_offset) == (2, 40, 40)
+        assert position.cache_generation == old.cache_generation + GENERATIONS_SKIPPED
         new = [change_row(40 + n, 6 + n, lineage=2) for n in range(3)]
         await committed(store, position, 3, changes=new)
         history = await store.history("uof:sr:match:1", 1, 100)
@@ -420,6 +422,10 @@ def test_listings_are_kept_per_partition_and_ordered(open_store, run):
         assert list(await store.listing(PLACE, "uof:1")) == ["e1", "e10", "e2", "e3"]
         assert list(await store.listing(PLACE, "uof:3")) == ["e1"]
         assert list(await store.listing((FEED, 4), "uof:1")) == []
+        assert list(await store.listed(PLACE, "", 10)) == ["e1", "e10", "e2", "e3"]
+        assert list(await store.listed(PLACE, "e1", 2)) == ["e10", "e2"]
+        assert list(await store.listed(PLACE, "e3", 2)) == []
+        assert list(await store.listed((FEED, 4), "", 10)) == []
 
     opened(open_store, run, test)
 

@@ -32,7 +32,17 @@ class Ports:
         for port, names in (
             (
                 context.store,
-                ("claim", "load", "listing", "commit", "outbox", "event", "positions", "raise_cache_generation"),
+                (
+                    "claim",
+                    "load",
+                    "listing",
+                    "listed",
+                    "commit",
+                    "outbox",
+                    "event",
+                    "positions",
+                    "raise_cache_generation",
+                ),
             ),
             (context.log, ("append",)),
             (context.cache, ("put",)),
