@@ -16,9 +16,10 @@ from sb_core import shown
 from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
 from sb_distribute.index import Index
+from sb_distribute.live import Live
 from sb_distribute.picture import Pictured
 from sb_distribute.session import Session
-from sb_distribute.state import Live, NodeState, Step
+from sb_distribute.state import NodeState, Step
 from sb_distribute.subscriptions import Put, Subscription, put_all
 from sb_distribute.wire import Format
 

@@ -18,8 +18,9 @@ from sb_core.records import ShownEvent, TopicPartition
 from sb_core.runtime import Context
 from sb_core.topics import feed, partition_of
 from sb_distribute.conflate import Version
+from sb_distribute.live import EventSnapshot
 from sb_distribute.producers import jittered
-from sb_distribute.state import EventSnapshot, NodeState
+from sb_distribute.state import NodeState
 
 CACHE_DEADLINE_S: Final = 0.5
 STORE_DEADLINE_S: Final = 2.0

@@ -21,10 +21,11 @@ from sb_core.runtime import Context
 from sb_distribute.conflate import Change
 from sb_distribute.cursor import Position
 from sb_distribute.listener import NodeListener
+from sb_distribute.live import EventSnapshot
 from sb_distribute.loader import Loader, Loads
 from sb_distribute.patience import PatientReader
 from sb_distribute.producers import ProducerRow, Producers, jittered
-from sb_distribute.state import EventSnapshot, NodeState, Step
+from sb_distribute.state import NodeState, Step
 
 WANTED_RETRY_S: Final = 1.0
 EVENT_DEADLINE_S: Final = 4.0
@@ -217,10 +218,12 @@ class Node:
                 group.start_soon(self._become_ready, reached, task_status)
                 await self._read(reader, places, ends, reached)
         except BaseExceptionGroup as failed:
-            for error in _leaves(failed):
-                if isinstance(error, DependencyError):
-                    raise error from failed
-            raise
+            first: BaseException | None = failed.subgroup(DependencyError)
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            if first is None:
+                raise
+            raise first from failed
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await reader.aclose()
@@ -288,7 +291,10 @@ class Node:
             if record.key == "tick":
                 self.state.tick(index, _tick_decoder.decode(record.value or b"").ts)
                 return None
-            return self.state.apply(index, Change(shown.raw_update_decoder.decode(record.value or b"")))
+            change = Change(shown.raw_update_decoder.decode(record.value or b""))
+            for event in self.state.outdated(index, change):  # a database that was put back may lack it
+                self._lost(index, msgspec.structs.replace(record, key=event), before)
+            return self.state.apply(index, change)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             self._unreadable.inc()
             self._telemetry.error(
@@ -390,10 +396,3 @@ class Node:
             if self._listener is not None:
                 self._listener.staleness(stale, self._clock.now_ms())
         self._told = stale
-
-
-def _leaves(failed: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in failed.exceptions:
-        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found

@@ -7,104 +7,23 @@ Pure: what is wanted is loaded by the node.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct
 
 from sb_core import shown
-from sb_core.messages import FINISHED
 from sb_core.records import TopicPartition
-from sb_core.topics import sport_of
-from sb_distribute.conflate import Change, Key, Version
+from sb_core.topics import partition_of, sport_of
+from sb_distribute.conflate import Change, Version
 from sb_distribute.cursor import Position
+from sb_distribute.live import Live
 
 EVENTS_SEEN_MAX: Final = 500_000
 """Events whose newest (lineage, rev) is remembered."""
 WAITING_CHANGES_MAX: Final = 64
 """Changes kept per event while it is loaded; with more it is loaded anew."""
 
-_FIELD_TYPES: Final[dict[str, Any]] = {
-    field.name: field.type for field in msgspec.structs.fields(shown.Header) if field.name in shown.EVENT_FIELDS
-}
-_HEADER_FIELDS: Final = shown.Header.__struct_fields__
-
 Outcome: TypeAlias = Literal["applied", "missing", "seen"]
-
-
-class EventSnapshot(Struct, frozen=True):
-    """An event at one (lineage, rev). `event` is shared: treat it as frozen; its `stale` is always False."""
-
-    lineage: int
-    rev: int
-    event: shown.Event
-
-
-class Live:
-    """A held event: header and markets change in place, market objects are shared with whoever was given them."""
-
-    __slots__ = ("_order", "_snapshot", "header", "markets", "touched", "version")
-
-    def __init__(self, event: shown.Event) -> None:
-        self.header = shown.Header(**{name: getattr(event, name) for name in _HEADER_FIELDS})
-        self.markets: dict[Key, shown.Market] = {(market.market, market.line): market for market in event.markets}
-        self.version: Version = (event.lineage, event.rev)
-        self.touched = False
-        self._order: list[Key] | None = None
-        self._snapshot: EventSnapshot | None = None
-
-    def __repr__(self) -> str:
-        return f"<Live {self.header.event} {self.version[0]}.{self.version[1]} markets={len(self.markets)}>"
-
-    @property
-    def competition(self) -> str | None:
-        """The id of the event's competition."""
-        return None if self.header.competition is None else self.header.competition.id
-
-    @property
-    def current(self) -> bool:
-        """Whether subscriptions by sport or competition include it: not finished, or changed since this node began."""
-        return self.touched or self.header.status not in FINISHED
-
-    def apply(self, change: Change) -> None:
-        """Go to the change's version, which follows. Raises msgspec.MsgspecError, and is then unchanged."""
-        changes = change.changes
-        header, markets = self.header, self.markets
-        if changes.event:
-            fields = [
-                (name, msgspec.convert(value, _FIELD_TYPES[name]))
-                for name, value in changes.event.items()
-                if name in _FIELD_TYPES
-            ]
-            for name, value in fields:
-                setattr(header, name, value)
-        if changes.score is not None:
-            header.score = changes.score
-        for market in changes.markets:
-            key = market.market, market.line
-            if key not in markets:
-                self._order = None
-            markets[key] = market
-        for moved in changes.statuses:
-            key = moved.market, moved.line
-            whole = markets.get(key)
-            if whole is not None:
-                markets[key] = msgspec.structs.replace(whole, status=moved.status, open=moved.open)
-        raw = change.raw
-        header.lineage, header.rev, header.ts, header.updated = raw.lineage, raw.rev, raw.ts, raw.updated
-        self.version = change.version
-        self.touched = True
-        self._snapshot = None
-
-    def snapshot(self) -> EventSnapshot:
-        """Return the event as it is now; made once per version."""
-        if self._snapshot is None:
-            if self._order is None:
-                self._order = sorted(self.markets)
-            fields: dict[str, Any] = {name: getattr(self.header, name) for name in _HEADER_FIELDS}
-            event = shown.Event(**fields, markets=[self.markets[key] for key in self._order])
-            self._snapshot = EventSnapshot(*self.version, event)
-        return self._snapshot
 
 
 class Step(NamedTuple):
@@ -215,6 +134,16 @@ class NodeState:
         """Return the offset below which a partition's changes were all made, by what was read and told."""
         track = self._tracks[index]
         return track.place[1] + (track.read == track.place)
+
+    def outdated(self, index: int, change: Change) -> list[str]:
+        """Return the partition's held events of lineages before that of a change which begins one."""
+        lineage = change.raw.lineage
+        if not 0 < self._tracks[index].read[0] < lineage:
+            return []
+        topic, number = self.partitions[index]
+        sport, count = sport_of(topic), sum(each == topic for each, _ in self.partitions)
+        older = [live.header for live in self._lives.values() if live.version[0] < lineage]
+        return [each.event for each in older if each.sport == sport and partition_of(each.event, count) == number]
 
     def tick(self, index: int, ts: int) -> None:
         """Note that the partition's picture is complete up to `ts` (ms)."""

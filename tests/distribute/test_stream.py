@@ -8,6 +8,7 @@ import pytest
 
 from sb_core import client as clients
 from sb_core import shown
+from sb_core.topics import partition_of
 from sb_distribute.cursor import parse
 
 
@@ -381,6 +382,28 @@ def test_an_event_that_cannot_be_had_is_gone_and_comes_back(run, stage, a_market
                 assert (gone.event, gone.reason) == ("uof:e1", "unavailable")
                 await on.store(update)
                 assert (await until(client, clients.Snapshot)).event == on.oracle["uof:e1"]
+
+    run(main)
+
+
+def test_what_a_database_that_was_put_back_lacks_is_shown_to_nobody_under_its_next_lineage(run, stage, a_market):
+    mates = [f"uof:e{n}" for n in range(99) if partition_of(f"uof:e{n}") == partition_of("uof:e1")]
+    other = next(f"uof:e{n}" for n in range(99) if partition_of(f"uof:e{n}") != partition_of("uof:e1"))
+
+    async def main():
+        async with stage() as on:
+            for event, stored in ((mates[0], True), (mates[1], False), (other, False)):
+                await on.change(event, a_market("1x2", "1.50"), stored=stored)
+                await on.seen(event)
+            async with on.client() as client:
+                await client.subscribe("s1")
+                await until(client, clients.Synced)
+                on.oracle[mates[0]] = msgspec.structs.replace(on.oracle[mates[0]], lineage=2)
+                await on.change(mates[0], a_market("1x2", None, status="suspended"))
+                assert (await until(client, clients.Snapshot)).event == on.oracle[mates[0]]
+                gone = await until(client, clients.Gone)
+                assert (gone.event, gone.reason) == (mates[1], "unavailable")
+                assert client.events("s1").keys() == {mates[0], other}
 
     run(main)
 
