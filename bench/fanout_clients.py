@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 RECEIVE_BYTES: Final = 262_144
-SETTLE_S: Final = 10.0
+SETTLE_S: Final = 60.0
 STORM: Final = b"storm\n"
 JITTER_S: Final = 5.0
 """Dropped clients come back within this time, each at a random moment of it."""

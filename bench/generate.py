@@ -4,6 +4,7 @@ Simulation runs in virtual time, as fast as it can: POPULATION matches in play, 
 which the first WARM_UP_MS count for nothing. Figures are per second of processor time, so that a busy machine doesn't count.
 """
 
+import gc
 import http.server
 import os
 import signal
@@ -25,7 +26,7 @@ from bench.target import ROOT
 from sb_core.runtime import SystemClock
 from sb_core.telemetry import Telemetry
 from sb_generator.control import Controls
-from sb_generator.driver import Driver
+from sb_generator.driver import GC_THRESHOLDS, Driver
 from sb_generator.sender import HttpSender
 from sb_generator.speech.languages import LANGUAGES
 from sb_generator.world import World
@@ -151,8 +152,14 @@ class Lateness(Struct, frozen=True):
 def lateness(seconds: float) -> Lateness:
     """Drive a world in real time into a sink in a process of its own."""
     late: list[float] = []
-    with _sink() as url:
-        anyio.run(_drive, url, seconds, late.extend, backend="trio")
+    before = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)  # as the service itself does
+    try:
+        with _sink() as url:
+            anyio.run(_drive, url, seconds, late.extend, backend="trio")
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
     return Lateness(len(late), len(late) / seconds, quantile(late, 0.5), quantile(late, 0.99))
 
 

@@ -60,6 +60,14 @@ class UnavailableError(DependencyError):
     """It did not happen, and may succeed when tried again."""
 
 
+class RefusedForNowError(UnavailableError):
+    """It was refused, by somebody who says for how long: `retry_after_ms`."""
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
 class BusyError(UnavailableError):
     """It did not happen because others were at work there; what was asked is well."""
 

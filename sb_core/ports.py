@@ -79,7 +79,10 @@ class LogAdmin(Protocol):
 
 
 class Recovery(Protocol):
-    """Asks a provider to say everything again. Raises UnavailableError where it didn't take the request."""
+    """Asks a provider to say everything again.
+
+    Raises UnavailableError where it didn't take the request, RefusedForNowError where it said when it will.
+    """
 
     async def ask(self, producer: str, request: str, after: int | None) -> None: ...
 

@@ -139,9 +139,15 @@ def read_config(settings: Settings) -> PipelineConfig:
     return pipeline_config.load(Path(settings.pipeline), required=named)
 
 
-def run_main(name: str, make: Callable[[Context], Service], settings: Settings | None = None) -> int:
+def run_main(
+    name: str,
+    make: Callable[[Context], Service],
+    settings: Settings | None = None,
+    *,
+    gc_thresholds: tuple[int, int, int] = GC_THRESHOLDS,
+) -> int:
     """Be the process of one service: settings, event loop, signals; return the exit code."""
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*gc_thresholds)
     try:
         settings = settings or settings_module.load()
     except SettingsError as error:

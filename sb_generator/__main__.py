@@ -8,6 +8,7 @@ from functools import partial
 from sb_core.runtime import Context, run_main
 from sb_generator import control_cli
 from sb_generator.control import LANGUAGE, RATE, SCENARIO, SEED, Controls, Patch, commanded, patched
+from sb_generator.driver import GC_THRESHOLDS
 from sb_generator.faults import Rates
 from sb_generator.schedule import SCENARIOS
 from sb_generator.service import GeneratorService
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return control_cli.tell(arguments.verb, changes, arguments.to, as_json=arguments.json)
     if arguments.to is not None or arguments.json:
         made.error("--to and --json go with a verb")
-    return run_main(NAME, partial(_make, wanted if arguments.stopped else commanded(wanted, "start")))
+    make = partial(_make, wanted if arguments.stopped else commanded(wanted, "start"))
+    return run_main(NAME, make, gc_thresholds=GC_THRESHOLDS)
 
 
 def _make(wanted: Controls, context: Context) -> GeneratorService:

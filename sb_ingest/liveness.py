@@ -12,7 +12,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sb_core import sports, topics
-from sb_core.errors import DependencyError, FencedError, LogTruncatedError, UnavailableError
+from sb_core.errors import DependencyError, FencedError, LogTruncatedError, RefusedForNowError, UnavailableError
 from sb_core.messages import Alive, Producer, SnapshotComplete, decode, encode
 from sb_core.ports import Reader, Recovery
 from sb_core.records import Delivery, Fetched, Record, TopicPartition
@@ -39,8 +39,8 @@ class LivenessOwner:
     def __init__(self, context: Context, intake: Intake, recoveries: Mapping[str, Recovery]) -> None:
         self._context = context
         self._recoveries = recoveries
-        self._answered: list[tuple[str, str, int, bool]] = []
-        """Requests that ended since the last cycle: (producer's key, request, when, whether the provider took it)."""
+        self._ended: list[recovery.Ended] = []
+        """Requests that ended since the last cycle."""
         self._intake = intake
         self._table: dict[str, Liveness] = {}
         self._held: TopicPartition | None = None
@@ -81,7 +81,7 @@ class LivenessOwner:
     def _lose(self) -> None:
         self._held = None
         self._table = {}
-        self._answered = []
+        self._ended = []
         self._owner.set(0)
 
     async def _cycle(self, reader: Reader) -> tuple[Liveness, ...]:
@@ -167,9 +167,9 @@ class LivenessOwner:
 
     def _asking(self, changes: "_Changes") -> tuple[Liveness, ...]:
         """Say which producers are to be asked for; their state says so from now on."""
-        ended, self._answered = self._answered, []
-        for key, request, at, taken in ended:
-            after = recovery.answered(changes.table.get(key), request, at, taken=taken)
+        ended, self._ended = self._ended, []
+        for end in ended:
+            after = recovery.answered(changes.table.get(end.key), end)
             if after is not None:
                 changes.take(after, False)
         every_ms = self._context.settings.recovery_every_s * 1000
@@ -183,14 +183,16 @@ class LivenessOwner:
         request, telemetry = producer.asked or "", self._context.telemetry
         now = self._context.clock.now_ms()
         after = recovery.after(producer, now)
-        outcome, detail = "taken", None
+        outcome, detail, refused_ms = "taken", None, 0
         try:
             if now - producer.asked_at > recovery.SENDING_MS / 2:
                 raise UnavailableError("this node stood still: it is too late to ask")
             await self._recoveries[producer.provider].ask(producer.producer, request, after)
         except UnavailableError as error:
             outcome, detail = "failed", str(error)
-        self._answered.append((producer.key, request, self._context.clock.now_ms(), outcome == "taken"))
+            refused_ms = error.retry_after_ms if isinstance(error, RefusedForNowError) else 0
+        at = self._context.clock.now_ms()
+        self._ended.append(recovery.Ended(producer.key, request, at, outcome == "taken", refused_ms))
         self._asked.labels(producer.provider, outcome).inc()
         telemetry.info(
             "recovery_asked", producer=producer.key, request=request, after=after, outcome=outcome, detail=detail

@@ -44,7 +44,8 @@ class Liveness(Struct, frozen=True, kw_only=True):
     `newest_ts` the source's clock as of `newest_received`. `heard` is when anything came. `offset` is that of the newest
     record of `sports-alive` taken in, so that none counts twice. `recovered_gen` is the newest generation whose snapshot is
     complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request for `asked_gen`, the `tries`-th for that. `asked_at` (our clock) is when it was
-    written down, and from its end on (`answered`) when that was; `taken`: the provider said that it will do it.
+    written down, and from its end on (`answered`) when that was; `taken`: the provider said that it will do it;
+    `refused_until` (our clock): it said not to be asked before.
     """
 
     provider: str
@@ -73,6 +74,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     tries: int = 0
     answered: bool = False
     taken: bool = False
+    refused_until: int = 0
 
     @property
     def key(self) -> str:

@@ -2,8 +2,9 @@
 
 The rule: a producer that is heard again after an outage owes a recovery, and a provider is never asked twice within
 `every_ms`, whichever of its producers it is about and whoever owns them, because what was asked is written down before it
-is sent. A request that fails, or is not answered, is made anew under another id, ever more seldom. A recovery that the
-provider announced by itself is waited for as one that we asked for.
+is sent. A request that fails, or is not answered, is made anew under another id, ever more seldom. A provider that says
+for how long it takes none (Retry-After) is left alone for so long, for all of its producers. A recovery that the provider
+announced by itself is waited for as one that we asked for.
 
 Sessions owe none: their next picture is one.
 """
@@ -11,6 +12,7 @@ Sessions owe none: their next picture is one.
 from collections.abc import Collection
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sb_ingest.producers import Liveness, Table
@@ -25,6 +27,8 @@ DOUBLED_MAX: Final = 4
 """The wait before another try doubles so often."""
 MARGIN_MS: Final = 60_000
 """What came so shortly before an outage is asked for again."""
+REFUSED_MS_MAX: Final = 3_600_000
+"""A provider that asks for more than an hour's patience is asked after that hour."""
 AFTER_MS_MAX: Final = 36_000_000
 """Providers keep messages for ten hours; what is older is asked for without a time."""
 
@@ -37,7 +41,7 @@ def due(table: Table, now: int, providers: Collection[str], *, every_ms: int) ->
     first: dict[str, Liveness] = {}
     held: set[str] = set()
     for each in table.values():
-        if each.asked is not None and _since(each, now) < every_ms:
+        if each.asked is not None and (_since(each, now) < every_ms or 0 < each.refused_until - now <= REFUSED_MS_MAX):
             held.add(each.provider)
         if each.provider in providers and _owes(each, now, every_ms):
             chosen = first.get(each.provider)
@@ -78,14 +82,26 @@ def _asking(known: Liveness, now: int) -> Liveness:
         tries=known.tries + 1 if again else 1,
         answered=False,
         taken=False,
+        refused_until=0,
     )
 
 
-def answered(known: Liveness | None, request: str, now: int, *, taken: bool) -> Liveness | None:
-    """Return the producer with the end of its request, at `now`; None if that says nothing (any more)."""
-    if known is None or known.asked != request or known.answered:
+class Ended(Struct, frozen=True):
+    """How a request of a producer (`key`) ended, and when; `refused_ms`: not to be made anew for so long."""
+
+    key: str
+    request: str
+    at: int
+    taken: bool
+    refused_ms: int = 0
+
+
+def answered(known: Liveness | None, ended: Ended) -> Liveness | None:
+    """Return the producer with the end of its request; None if that says nothing (any more)."""
+    if known is None or known.asked != ended.request or known.answered:
         return None
-    return replace(known, asked_at=now, answered=True, taken=taken)
+    until = ended.at + min(ended.refused_ms, REFUSED_MS_MAX) if ended.refused_ms > 0 else 0
+    return replace(known, asked_at=ended.at, answered=True, taken=ended.taken, refused_until=until)
 
 
 def after(known: Liveness, now: int) -> int | None:

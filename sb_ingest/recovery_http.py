@@ -3,20 +3,23 @@
 The rule: every end but a 2xx within ASK_S is UnavailableError with words, and a token goes to its own host alone.
 """
 
+import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import anyio
 import httpx
 
-from sb_core.errors import UnavailableError
+from sb_core.errors import RefusedForNowError, UnavailableError
 from sb_core.ports import Recovery
 from sb_core.settings import Settings, recovery_targets
 
 ASK_S: Final = 7.0
 OWN: Final = "sim"
 """The provider that is our own simulator: it gets the key of our own clients."""
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _PRODUCTS: Final[Mapping[str, str]] = {"1": "liveodds", "3": "pre"}
 """What producers are called in paths; the others by their number."""
 
@@ -42,8 +45,24 @@ class HttpRecovery:
                     answer = await client.post(url, params=query)
         except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
-        if not answer.is_success:
-            raise UnavailableError(f"{answer.status_code} {answer.text[:200]}")
+        if answer.is_success:
+            return
+        said, wait_ms = f"{answer.status_code} {answer.text[:200]}", _retry_after_ms(answer)
+        if wait_ms:
+            raise RefusedForNowError(f"{said} (not for {wait_ms // 1000} s)", wait_ms)
+        raise UnavailableError(said)
+
+
+def _retry_after_ms(answer: httpx.Response) -> int:
+    """Return for how long the provider takes no request: seconds or a date, by its own clock; 0 if it didn't say."""
+    told = answer.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(told):
+        return int(told) * 1000
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return max(0, int(wait.total_seconds() * 1000))
 
 
 def recoveries(settings: Settings) -> dict[str, Recovery]:

@@ -4,11 +4,13 @@ Two nodes over one log and store, REST of either asked at random; what they must
 """
 
 import random
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
@@ -64,6 +66,7 @@ class Followed:
     def __init__(self, client):
         self.client = client
         self.held = {}
+        self.newest = {}
 
     async def run(self):
         await self.client.subscribe("s")
@@ -72,6 +75,7 @@ class Followed:
             if isinstance(happened, clients.Snapshot | clients.Changed):
                 event = happened.event
                 self.held[event.event, event.lineage, event.rev] = event
+                self.newest[event.event] = event.rev
 
 
 async def ingest(on, a_market, per_s, chance):
@@ -94,31 +98,42 @@ async def ingest(on, a_market, per_s, chance):
 
 
 async def compare(rests, followers, samples, chance):
-    """Ask REST; whenever it shows a (lineage, rev), every follower holds or comes to hold the same at it."""
-    seen = {}
-    for number in range(samples):
-        which = number % 2
+    """Ask REST; at each (lineage, rev) that it shows, every follower holds or comes to hold the same.
+
+    A sample is a (lineage, rev) shown by a node and held by a follower, each pair of them counted once. Returns how many
+    there were of each node with each follower.
+    """
+    seen, compared, asked = {}, Counter(), 0
+    while sum(compared.values()) < samples:
+        asked += 1
+        which = asked % 2
         event = chance.choice(EVENTS)
         answer = await rests[which].get(f"/v1/events/{event}")
         assert answer.status_code == 200
         said = answer.json()
         version = said["lineage"], said["rev"]
-        assert version >= seen.get((which, event), (0, 0)), "a node went back"
+        before = seen.get((which, event), (0, 0))
+        assert version >= before, "a node went back"
         seen[which, event] = version
-        for follower in followers:
-            await same(follower, (event, *version), said)
+        if version > before:
+            for number, follower in enumerate(followers):
+                compared[which, number] += await same(follower, (event, *version), said)
+        await (
+            anyio.lowlevel.checkpoint()
+        )  # what a node holds is answered at once: the nodes would never have their turn
+    return compared
 
 
 async def same(follower, key, said):
-    with anyio.fail_after(10):
+    """Compare what a follower holds with what was shown; False if a merged item passed over this rev."""
+    with anyio.fail_after(30):
         while key not in follower.held:
-            # a follower of the other node may have been given a merged item that passed over this rev
-            newest = max((rev for name, _, rev in follower.held if name == key[0]), default=0)
-            if newest > key[2]:
-                return
+            if follower.newest.get(key[0], 0) > key[2]:
+                return False
             await anyio.sleep(0.002)
     held = msgspec.structs.replace(follower.held[key], stale=said["stale"])
     assert msgspec.json.decode(shown.encoder.encode(held)) == said
+    return True
 
 
 @pytest.mark.parametrize(
@@ -142,8 +157,11 @@ def test_rest_shows_what_followers_hold(run, stage, a_market, samples, per_s):
                 for follower in followers:
                     group.start_soon(follower.run)
                 group.start_soon(ingest, on, a_market, per_s, chance)
-                await compare((one, two), followers, samples, chance)
-                assert sum(len(follower.held) for follower in followers) > samples / 10
+                begun = anyio.current_time()
+                compared = await compare((one, two), followers, samples, chance)
+                assert len(compared) == 4
+                assert min(compared.values()) > samples / 50, compared
+                print(f"{compared}, {len(on.updates) / (anyio.current_time() - begun):.0f} updates/s")
                 group.cancel_scope.cancel()
 
     run(main, deadline_s=DEADLINE_S)

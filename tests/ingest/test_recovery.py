@@ -35,6 +35,7 @@ class World:
         self.takes = takes
         self.answers = answers
         self.ends = True
+        self.refused_ms = 0
 
     def hear(self, message) -> None:
         self.offset += 1
@@ -60,7 +61,8 @@ class World:
                 self.table[each.key] = each
                 self.asked.append((self.now, each.producer, each.asked, recovery.after(each, self.now)))
                 if self.ends:
-                    self.table[each.key] = recovery.answered(each, each.asked, self.now, taken=self.takes)
+                    ended = recovery.Ended(each.key, each.asked, self.now, self.takes, self.refused_ms)
+                    self.table[each.key] = recovery.answered(each, ended)
                 if self.takes and self.answers:
                     self.complete(each.producer, each.asked)
 
@@ -119,6 +121,21 @@ def test_a_request_that_fails_is_made_anew_ever_more_seldom():
     assert set(gaps[5:]) <= {480}
 
 
+@pytest.mark.parametrize("refused_s", [5, 90, 10_000])
+def test_a_provider_that_says_for_how_long_it_takes_none_is_left_alone_for_so_long(refused_s):
+    world = World(takes=False)
+    world.refused_ms = refused_s * 1_000
+    for each in "12":
+        world.alive(each)
+    world.pass_s(30)
+    world.pass_s(5_000, alive="12")
+    times = [at for at, *_ in world.asked]
+    gaps = [(later - earlier) // 1_000 for earlier, later in itertools.pairwise(times)]
+    least = min(max(refused_s, EVERY_MS // 1_000), recovery.REFUSED_MS_MAX // 1_000)
+    assert gaps
+    assert min(gaps) == least
+
+
 def test_a_request_whose_end_nobody_knows_may_have_been_sent_late():
     world = World(answers=False)
     world.ends = False
@@ -139,7 +156,7 @@ def test_the_limit_counts_from_the_end_of_a_request():
     world.alive("2")
     world.pass_s(3)
     first = world.state(world.asked[0][1])
-    world.table[first.key] = recovery.answered(first, first.asked, world.now, taken=True)
+    world.table[first.key] = recovery.answered(first, recovery.Ended(first.key, first.asked, world.now, taken=True))
     ended = world.now
     world.pass_s(40, alive="12")
     assert world.asked[1][0] - ended == EVERY_MS
@@ -231,7 +248,7 @@ async def port(serve):
 
 
 @asynccontextmanager
-async def provider(*statuses):
+async def provider(*statuses, headers=""):
     """Answer requests with these statuses, the last one for ever; yield (URL, requests)."""
     heard = []
 
@@ -240,10 +257,10 @@ async def provider(*statuses):
             data = b""
             while b"\r\n\r\n" not in data:
                 data += await stream.receive_some()
-            first, *headers = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-            heard.append((first, {each.lower() for each in headers}))
+            first, *fields = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+            heard.append((first, {each.lower() for each in fields}))
             status = statuses[min(len(heard), len(statuses)) - 1]
-            said = f"HTTP/1.1 {status} x\r\ncontent-length: 4\r\nconnection: close\r\n\r\nsaid"
+            said = f"HTTP/1.1 {status} x\r\ncontent-length: 4\r\n{headers}connection: close\r\n\r\nsaid"
             await stream.send_all(said.encode())
 
     async with port(answer) as url:
@@ -278,6 +295,29 @@ def test_whoever_does_not_take_it_is_unavailable(run):
             await HttpRecovery(url).ask("1", "77", 5)
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_ms"),
+    [
+        ("retry-after: 7\r\n", 7_000),
+        ("date: Mon, 01 Jun 2026 12:00:00 GMT\r\nretry-after: Mon, 01 Jun 2026 12:01:30 GMT\r\n", 90_000),
+        ("retry-after: 0\r\n", None),
+        ("retry-after: -5\r\n", None),
+        ("retry-after: soon\r\n", None),
+        ("retry-after: Mon, 01 Jun 2026 12:01:30 GMT\r\n", None),
+        ("date: Mon, 01 Jun 2026 12:00:00 GMT\r\nretry-after: Mon, 01 Jun 2026 11:00:00 GMT\r\n", None),
+        ("date: Mon, 01 Jun 2026 12:00:00 -0000\r\nretry-after: Mon, 01 Jun 2026 12:00:09 GMT\r\n", None),
+    ],
+)
+def test_a_refusal_says_for_how_long(run, headers, wait_ms):
+    async def main():
+        async with provider(429, headers=headers) as (url, _):
+            with pytest.raises(UnavailableError) as refused:
+                await HttpRecovery(url).ask("1", "77", 5)
+            return refused.value
+
+    assert getattr(run(main), "retry_after_ms", None) == wait_ms
 
 
 def test_tokens_go_where_they_belong():
@@ -355,6 +395,33 @@ def test_the_owner_asks_once_and_a_new_owner_keeps_to_the_limit(run):
     heard, lines = run(main)
     assert [line.split(" ")[1].split("?")[0] for line, _ in heard] == ["/v1/liveodds/recovery/initiate_request"] * 2
     assert any("recovery_requests_total" in each and 'outcome="taken"' in each for each in lines)
+
+
+def test_the_owner_leaves_a_provider_alone_for_as_long_as_it_says(run):
+    async def main():
+        async with (
+            provider(429, 202, headers="retry-after: 100\r\n") as (url, heard),
+            driver(recovery_urls=f"acme={url}") as intake,
+        ):
+            async with serving(intake) as service:
+                await intake.post({**ALIVE, "ts": NOW, "subscribed": False})
+                await until(lambda: service.liveness.table.get("acme:1") is not None)
+                intake.clock.ms += 2_000
+                await until(lambda: heard)
+                await until(lambda: service.liveness.table["acme:1"].answered)
+                assert service.liveness.table["acme:1"].refused_until - intake.clock.ms == 100_000
+            async with serving(intake) as service:  # written down, so another owner knows
+                for _ in range(6):
+                    intake.clock.ms += 15_000
+                    await intake.post({**ALIVE, "ts": intake.clock.ms})
+                await anyio.sleep(1)
+                assert len(heard) == 1
+                intake.clock.ms += 15_000
+                await intake.post({**ALIVE, "ts": intake.clock.ms})
+                await until(lambda: service.liveness.table["acme:1"].taken)
+                assert len(heard) == 2
+
+    run(main)
 
 
 def test_asking_never_holds_up_the_judgement_of_silence(run):
