@@ -124,13 +124,15 @@ async def changes(cursor: QuietCursor, partition: TopicPartition, start: int, li
 async def history(cursor: QuietCursor, event_id: str, from_rev: int, limit: int) -> Sequence[ChangeRow]:
     """Return an event's changes from `from_rev` on, ascending.
 
-    Where a lineage was raised, what the older one had from the newer one's first rev on doesn't count any more.
+    Where a lineage was raised, what the older one had from the newer one's first rev on doesn't count any more. Each
+    lineage is looked up once: asked for each change, it would cost the square of their number.
     """
     return await _changes(
         cursor,
-        "c WHERE event = %s AND rev >= %s AND NOT EXISTS (SELECT 1 FROM changes n WHERE n.event = c.event"
-        " AND n.lineage > c.lineage AND n.rev <= c.rev) ORDER BY lineage, rev LIMIT %s",
-        (event_id, from_rev, _limit(limit)),
+        "c WHERE event = %s AND rev >= %s AND NOT EXISTS (SELECT 1 FROM (SELECT lineage, MIN(rev) AS began FROM changes"
+        " WHERE event = %s GROUP BY lineage) AS n WHERE n.lineage > c.lineage AND n.began <= c.rev)"
+        " ORDER BY lineage, rev LIMIT %s",
+        (event_id, from_rev, event_id, _limit(limit)),
     )
 
 

@@ -26,6 +26,7 @@ FEED = "sports-feed-football"
 PLACE = (FEED, 3)
 NOW = 1_782_240_000_000
 DAY_MS = 86_400_000
+CHANGES = 1_000
 
 
 def batch_of(position, count=1, **fields):
@@ -203,6 +204,23 @@ def test_silence_ends_at_a_deadline_and_says_what_is_known(mysql_url, clock, run
             assert type(raised.value) is expected
             assert (await standing(store)).next_offset == position.next_offset
         assert store._writing.dropped == 3
+
+    on_wire(mysql_url, clock, run, test)
+
+
+@pytest.mark.engines
+@pytest.mark.xdist_group("stack")
+def test_an_events_history_costs_as_much_as_it_is_long(mysql_url, mysql_ask, clock, run):
+    def looked_at():
+        return int(mysql_ask("SHOW GLOBAL STATUS LIKE 'Handler_read_next'")[0][1])
+
+    async def test(store, _wire):
+        position = await store.claim(PLACE, "one")
+        changes = [ChangeRow(FEED, 3, n, "uof:1", 1, n + 1, NOW, NOW, "odds", b"{}") for n in range(CHANGES)]
+        await store.commit(replace(batch_of(position, CHANGES), events=[], markets=[], outcomes=[], changes=changes))
+        before = looked_at()
+        assert [row.rev for row in await store.history("uof:1", 1, CHANGES)] == list(range(1, CHANGES + 1))
+        assert looked_at() - before < 10 * CHANGES
 
     on_wire(mysql_url, clock, run, test)
 
