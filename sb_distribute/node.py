@@ -4,10 +4,9 @@ The rules: nobody is ever given an event older than what this node has already s
 with a deadline; a node that can't follow says so (`reason`, `stale`) and goes on trying.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, get_args
 
 import anyio
 import msgspec
@@ -25,7 +24,7 @@ from sb_distribute.live import EventSnapshot
 from sb_distribute.loader import Loader, Loads
 from sb_distribute.patience import PatientReader
 from sb_distribute.producers import ProducerRow, Producers, jittered
-from sb_distribute.state import NodeState, Step
+from sb_distribute.state import NodeState, Outcome, Step
 
 WANTED_RETRY_S: Final = 1.0
 EVENT_DEADLINE_S: Final = 4.0
@@ -65,7 +64,8 @@ class Node:
         self._began_ms = context.clock.now_ms()
         self._told: dict[str, int] = {}
         self.state = self._empty(())
-        self._updates = self._telemetry.counter("updates_read_total", "Updates read, by what they did", ("outcome",))
+        updates = self._telemetry.counter("updates_read_total", "Updates read, by what they did", ("outcome",))
+        self._updates = {outcome: updates.labels(outcome) for outcome in get_args(Outcome)}
         self._unreadable = self._telemetry.counter("updates_unreadable_total", "Records that could not be decoded")
         self._held = self._telemetry.gauge("held_events", "Events held")
         self._wanted = self._telemetry.gauge("wanted_events", "Events that must be loaded before they can be shown")
@@ -274,10 +274,9 @@ class Node:
             step = self._step(index, record, before)
             if step is not None:
                 steps.append(step)
+                self._updates[step.outcome].inc()
                 if step.outcome == "missing":
                     self.want(step.change.event)
-        for outcome, count in Counter([step.outcome for step in steps]).items():
-            self._updates.labels(outcome).inc(count)
         if steps and self._listener is not None:
             self._listener.changed(steps, before, now_ms)
         if self._waiters:

@@ -49,6 +49,8 @@ class LogReader:
         self._positions: dict[TopicPartition, int] = {}
         self._first = 0  # rotates, so that a partition with much doesn't starve the others
         self._wake = anyio.Event()
+        self._news = True
+        """Whether there may be records that were not read: with 48 partitions, looking at each costs more than reading."""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -64,9 +66,12 @@ class LogReader:
             if self._closed:
                 raise ContractError("reading a closed reader")
             self._wake = anyio.Event()
-            delivery = self._take(records_max)
-            if delivery is not None:
-                return delivery
+            if self.member.changed:
+                return self._rebalanced()
+            if self._news:
+                records = self._take(records_max)
+                if records:
+                    return Delivery(records=records)
             if not polled:
                 polled = True
                 self._source.poll()
@@ -82,6 +87,7 @@ class LogReader:
         """Go on from `offset`, whose record is the next to be read. A partition that isn't held is left alone."""
         if partition in self.member.told:
             self._positions[partition] = offset
+            self._news = True
 
     def pause(self, partition: TopicPartition) -> None:
         """Give nothing of the partition until it is sought again."""
@@ -105,16 +111,16 @@ class LogReader:
         await anyio.lowlevel.checkpoint()
 
     def wake(self) -> None:
-        """Let a waiting read look again."""
+        """Say that there may be something new, to a read that waits too."""
+        self._news = True
         self._wake.set()
 
-    def _take(self, records_max: int) -> Delivery | None:
-        if self.member.changed:
-            return self._rebalanced()
+    def _take(self, records_max: int) -> list[Fetched]:
         partitions = self.member.told
         records: list[Fetched] = []
         moved: dict[TopicPartition, int] = {}
         bytes_left = READ_BYTES_MAX
+        all_read = True
         for i in range(len(partitions)):
             partition = partitions[(self._first + i) % len(partitions)]
             position = self._positions.get(partition)
@@ -133,11 +139,15 @@ class LogReader:
             moved[partition] = found[-1].offset + 1 if found else end
             records.extend(found)
             bytes_left -= sum(len(record.value) for record in found if record.value is not None)
+            if moved[partition] != end:
+                all_read = False
             if len(records) >= records_max or bytes_left <= 0:
                 self._first = (self._first + i + 1) % len(partitions)
+                all_read = False
                 break
         self._positions.update(moved)
-        return Delivery(records=records) if records else None
+        self._news = not all_read
+        return records
 
     def _rebalanced(self) -> Delivery:
         member = self.member

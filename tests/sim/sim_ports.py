@@ -270,6 +270,7 @@ class SimReader:
         if self._member or self._closed:
             return
         self._member = True
+        self._real.wake()
         self._log._readers.append(self._real)
         if self._real.group is not None:
             self._log._wake(self._log._groups.join(self._real.group, self._real.member))
