@@ -9,7 +9,7 @@ counts as confirmed. A producer that never sent an alive, and never was a lost s
     up, rec.    silence                 down (an outage)
     down        alive, subscribed       up, or recovering if a recovery was under way
     up, rec.    we ask for a recovery   recovering, with the request whose answers count (recovery.py)
-    any         clock stepped back      down (an outage), up with the next alive
+    any         clock stepped back      down (an outage), up with the next alive that is newer
     any         session lost            down (an outage)
     down        session's picture       up
 """
@@ -153,6 +153,9 @@ def _alive(known: Liveness, message: Alive) -> Liveness:
     heard = replace(known, heard=max(known.heard, now), last_alive=now, judged=True, kind="alive")
     if message.ts < known.newest_ts:
         return _older(heard, message, now)
+    if known.last_alive is not None and (message.ts, message.subscribed) == (known.newest_ts, known.subscribed):
+        # the newest once more: a step or a silence that was told of since is newer than that
+        return replace(heard, older_in_row=0)
     was_subscribed, was_new = known.subscribed, not known.judged
     heard = replace(heard, newest_ts=message.ts, newest_received=now, older_in_row=0, subscribed=message.subscribed)
     if not message.subscribed:

@@ -179,6 +179,31 @@ def test_equal_alives_are_no_step(world) -> None:
     assert world.told == [("up", 0, 0, None)]
 
 
+def test_the_newest_alive_once_more_undoes_nothing_that_was_told_since(world) -> None:
+    """Its append was answered late, or never, and it was sent again; found by the simulation after a clock's step."""
+    world.alive(T)
+    world.pass_until(T + 30_000)
+    world.alive(T, T + 31_000)
+    assert [each[0] for each in world.told] == ["up", "down"]
+    assert world.state.heard == T + 31_000
+    world.alive(T + 1, T + 32_000)
+    for number in range(5):
+        world.alive(T - 3_000, T + 33_000 + number, subscribed=False, request="r")
+    world.signal("recovering", T + 34_000, 0, recovery="r")
+    world.complete(T + 34_000, "r")
+    told = len(world.told)
+    world.alive(T - 3_000, T + 35_000, subscribed=False, request="r")
+    assert world.told[told:] == []
+    world.alive(T - 2_000, T + 36_000)
+    assert [each[0] for each in world.told[told:]] == ["up"]
+
+
+def test_an_alive_as_old_as_the_newest_that_says_something_else_counts(world) -> None:
+    world.alive(T)
+    world.alive(T, subscribed=False)
+    assert [each[0] for each in world.told] == ["up", "recovering"]
+
+
 def test_a_record_counts_once(world) -> None:
     world.alive(T)
     world.offset = 0
