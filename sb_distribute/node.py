@@ -17,6 +17,7 @@ from sb_core.errors import DependencyError, LogTruncatedError, UnavailableError
 from sb_core.ports import Reader
 from sb_core.records import EventQuery, Fetched, TopicPartition
 from sb_core.runtime import Context
+from sb_distribute.clocks import Freshness, SteadyClock
 from sb_distribute.conflate import Change
 from sb_distribute.cursor import Position
 from sb_distribute.listener import NodeListener
@@ -46,7 +47,7 @@ class Node:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._clock = context.clock
+        self.clock = self._clock = SteadyClock(context.clock)
         self._telemetry = context.telemetry
         self._sports = topics.SPORTS
         self._settings = context.settings
@@ -63,6 +64,7 @@ class Node:
         self._reason: str | None = "starting"
         self._began_ms = context.clock.now_ms()
         self._told: dict[str, int] = {}
+        self._freshness = Freshness(context.clock)
         self.state = self._empty(())
         updates = self._telemetry.counter("updates_read_total", "Updates read, by what they did", ("outcome",))
         self._updates = {outcome: updates.labels(outcome) for outcome in get_args(Outcome)}
@@ -148,7 +150,7 @@ class Node:
         complete_to = self.state.complete_to(sport)
         if complete_to is None:
             return self._began_ms
-        return complete_to if self._clock.now_ms() - complete_to > self._settings.lag_ms_max else None
+        return complete_to if self._freshness.age_ms(sport, complete_to) > self._settings.lag_ms_max else None
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Tell whether everything below these offsets of the updates topics was read."""
@@ -386,8 +388,7 @@ class Node:
                     self.want(event)
 
     def _tell_staleness(self) -> None:
-        since = {sport: self.stale_since(sport) for sport in self._sports}
-        stale = {sport: at for sport, at in since.items() if at is not None}
+        stale = {sport: at for sport in self._sports if (at := self.stale_since(sport)) is not None}
         if stale.keys() != self._told.keys():
             for sport in self._sports:
                 self._stale_state.labels(sport).set(sport in stale)

@@ -51,7 +51,7 @@ class StreamServer:
         self._hub = hub
         self._ops = ops
         self._keys = keys
-        self._clock = context.clock
+        self._clock = node.clock
         self._entropy = context.entropy
         self._telemetry = telemetry
         self._joiner = Joiner(node, hub, context)

@@ -43,6 +43,8 @@ class LivenessOwner:
         """Requests that ended since the last cycle."""
         self._intake = intake
         self._table: dict[str, Liveness] = {}
+        self._heard_s: dict[str, float] = {}
+        """By producer, when this owner last heard of it or began to wait: the wall clock may be set back meanwhile."""
         self._held: TopicPartition | None = None
         self._changes = context.telemetry.counter("producer_changes_total", "Changes of producers' states.", ("state",))
         self._asked = context.telemetry.counter(
@@ -81,6 +83,7 @@ class LivenessOwner:
     def _lose(self) -> None:
         self._held = None
         self._table = {}
+        self._heard_s = {}
         self._ended = []
         self._owner.set(0)
 
@@ -142,7 +145,7 @@ class LivenessOwner:
         self._table = table
 
     def _heard(self, records: Sequence[Fetched]) -> "_Changes":
-        changes = _Changes(self._table)
+        changes, now_s = _Changes(self._table), self._context.clock.monotonic_s()
         for record in records:
             try:
                 message = decode(record.value or b"")
@@ -150,17 +153,22 @@ class LivenessOwner:
                 self._context.telemetry.error("alive_unreadable", offset=record.offset, detail=str(error))
                 continue
             if isinstance(message, Alive | SnapshotComplete | Producer):
+                if not isinstance(message, Producer) or message.state != "recovering":  # that is ingest's own word
+                    self._heard_s[message.producer_key] = now_s
                 heard = producers.hear(changes.table, message, record.offset)
                 if heard is not None:
                     changes.take(*heard)
         return changes
 
     def _judge(self, changes: "_Changes") -> None:
+        now_s = self._context.clock.monotonic_s()
+        waited_ms = {key: int((now_s - self._heard_s.setdefault(key, now_s)) * 1000) for key in changes.table}
         fallen = producers.passed(
             changes.table,
             self._context.clock.now_ms(),
             silent_ms=self._context.settings.producer_silent_s * 1000,
             session_silent_ms=self._context.settings.session_silent_s * 1000,
+            waited_ms=waited_ms,
         )
         for each in fallen:
             changes.take(each, True)

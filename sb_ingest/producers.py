@@ -103,6 +103,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
 
 Table: TypeAlias = Mapping[str, Liveness]
 """Producers by key."""
+NOBODY: Final[Mapping[str, int]] = {}
 
 
 def hear(table: Table, message: Heard, offset: int) -> tuple[Liveness, bool] | None:
@@ -217,13 +218,23 @@ def _signal(known: Liveness, message: Producer) -> Liveness:
     return heard
 
 
-def passed(table: Table, now: int, *, silent_ms: int = SILENT_MS, session_silent_ms: int) -> tuple[Liveness, ...]:
-    """Judge silence at `now`; returns the producers that are down for it."""
+def passed(
+    table: Table,
+    now: int,
+    *,
+    silent_ms: int = SILENT_MS,
+    session_silent_ms: int,
+    waited_ms: Mapping[str, int] = NOBODY,
+) -> tuple[Liveness, ...]:
+    """Judge silence at `now`; returns the producers that are down for it.
+
+    `waited_ms` is for how long, at least, the owner has heard nothing of each by a clock that nobody sets.
+    """
     fallen = []
     for each in table.values():
         if each.state == "down" or not each.judged:
             continue
         limit = session_silent_ms + SESSION_MARGIN_MS if each.kind == "session" else silent_ms
-        if now - each.heard > limit:
+        if max(now - each.heard, waited_ms.get(each.key, 0)) > limit:
             fallen.append(_outage(each, "down", "silent", now, each.source_now(now)))
     return tuple(fallen)

@@ -1,5 +1,7 @@
 """The liveness of producers, as a table of what was heard and what it makes of a producer."""
 
+from functools import partial
+
 import pytest
 
 from sb_core.messages import Alive, Producer, SnapshotComplete
@@ -83,6 +85,14 @@ def test_silence_is_an_outage_since_the_sources_time(world) -> None:
     assert world.told[1:] == [("down", 1, T + 25_001, "silent")]
     world.alive(T + 100_000, T + 95_000)
     assert world.told[2:] == [("up", 1, T + 25_001, None)]
+
+
+def test_silence_is_noticed_though_the_wall_clock_is_set_back(world) -> None:
+    world.alive(T)
+    judged = partial(passed, world.table, T - 3_600_000, session_silent_ms=SESSION_MS)
+    assert not judged()
+    assert not judged(waited_ms={"p:1": 20_000, "p:2": 60_000})
+    assert [each.reason for each in judged(waited_ms={"p:1": 20_001})] == ["silent"]
 
 
 def test_each_outage_raises_the_generation(world) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import trio
 from sim_oracle import Oracle
-from simulation import Chance, Process, SimClock
+from simulation import Chance, Process
 
 from sb_core.client_frames import Changed, Followed, Frame, Gap, Happened, Heard, Snapshot, Updates
 from sb_core.topics import SPORTS
@@ -88,7 +88,7 @@ class Distribution:
                 nursery.start_soon(self.stream._keep_alive)
 
     async def _clocks(self) -> None:
-        clock = SimClock()
+        clock = self.node.clock
         while True:
             due_ms = self.hub.next_due_ms()
             await trio.sleep(0.05 if due_ms is not None else 0.25)
@@ -110,7 +110,7 @@ class Connection:
         self.closed = False
         limits = Limits(8, 1_000_000, 3_000)
         server.process.wakes[self] = self.cut
-        self.session = Session(server.chance.entropy(8).hex(), wire.JSON, limits, SPORTS, SimClock().now_ms())
+        self.session = Session(server.chance.entropy(8).hex(), wire.JSON, limits, SPORTS, server.node.clock.now_ms())
 
     def cut(self) -> None:
         """End it: neither side hears of the other any more."""
@@ -143,7 +143,7 @@ class Connection:
 
     async def serve(self, asked: bytes) -> None:
         """Be the server's task: subscribe, then take over whenever the outlet was busy."""
-        hub, session, now_ms = self.server.hub, self.session, SimClock().now_ms
+        hub, session, now_ms = self.server.hub, self.session, self.server.node.clock.now_ms
         hub.attach(session, self)
         session.hello(self.server.node.lineage)
         try:

@@ -16,8 +16,9 @@ from sb_core.adapters.log_reader import LogReader
 from sb_core.adapters.memory_cache import MemoryCache
 from sb_core.adapters.memory_log import MemoryLog
 from sb_core.adapters.sqlite_store import SqliteStore
-from sb_core.errors import DependencyError, UnavailableError, UnknownOutcomeError
+from sb_core.errors import BusyError, DependencyError, UnavailableError, UnknownOutcomeError
 from sb_core.records import Batch, CacheEntry, Delivery, Position, Record, TopicPartition
+from sb_core.topics import partition_of
 
 Effect: TypeAlias = Callable[[], Awaitable[Any]]
 
@@ -25,6 +26,10 @@ READ_SLOW = 0.15
 """Share of reads that take a while."""
 WRITE_SLOW = 0.3
 DELAY_S_MAX = 0.006
+LOCK_S_MAX = 1.0
+"""How long a transaction waits for another's rows before the store undoes it (1205); a deadlock (1213) is noticed at once."""
+LEADERS = 3
+"""Nodes of the log, each of them the leader of a third of all partitions."""
 OUTAGE_ANSWER_S = 0.03
 """How long a dependency that is down lets its callers wait for the error."""
 
@@ -42,8 +47,17 @@ class Weather(Struct):
     """The outcome is unknown, and it will be done later."""
     stalls: float = 0.0
     """It takes seconds."""
+    locked: float = 0.0
+    """A transaction of the store runs into another one and is undone."""
     late_s_max: float = 1.5
     down: set[str] = set()
+    leaderless: set[int] = set()
+    """Nodes of the log that are gone while nobody leads their partitions yet."""
+
+
+def leader_of(place: TopicPartition) -> int:
+    """Return which node of the log leads a partition."""
+    return (len(place[0]) + place[1]) % LEADERS
 
 
 class Ticket:
@@ -103,6 +117,8 @@ class Wire:
         await self.process.gate()
         if port in weather.down or chance.happens(weather.write_fails):
             await self._refuse(port, what)
+        if port == "store" and chance.happens(weather.locked):
+            await self._undo(what)
         fate = chance.random.random()
         if fate < weather.stalls:
             return await self._later(what, effect, ticket, chance.between(0.2, weather.late_s_max), wait=True)
@@ -132,6 +148,15 @@ class Wire:
         await self.process.gate()
         self.witness.note(self.process.name, what, "unavailable")
         raise UnavailableError("simulated")
+
+    async def _undo(self, what: str) -> None:
+        """Wait for another transaction's rows in vain, or be the victim of a deadlock."""
+        deadlock = self.chance.happens(0.5)
+        await trio.sleep(self.chance.between(0, DELAY_S_MAX if deadlock else LOCK_S_MAX))
+        await self.process.gate()
+        self.witness.note(self.process.name, what, "deadlock" if deadlock else "lock timeout")
+        self.witness.happened("deadlock" if deadlock else "lock_timeout")
+        raise BusyError("simulated: " + ("1213" if deadlock else "1205"))
 
     async def _later(self, what: str, effect: Effect, ticket: Ticket, delay_s: float, *, wait: bool) -> Any:
         """Do it in the world's own time: the process may be dead or have given up by then."""
@@ -183,8 +208,14 @@ class SimLog:
         async def effect() -> Sequence[int]:
             if before is not None:
                 await before.wait()
-            offsets = await self._real.append(records, counts)
-            self._wire.witness.appended(process.name, records)
+            led = self._led(records)
+            if len(led) < len(records) and (counts or not led):
+                raise UnavailableError("simulated: a partition has no leader")
+            offsets = await self._real.append(led, counts)
+            self._wire.witness.appended(process.name, led)
+            if len(led) < len(records):
+                self._wire.witness.happened("append_in_part")
+                raise UnknownOutcomeError("simulated: done in part, some partitions have no leader")
             return offsets
 
         try:
@@ -193,6 +224,11 @@ class SimLog:
             if not ticket.on_the_wire:
                 ticket.over.set()
         return offsets
+
+    def _led(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the records whose partitions have a leader."""
+        gone = self._wire.weather.leaderless
+        return [each for each in records if leader_of(_place(each)) not in gone] if gone else records
 
     def reader(self, topics: Sequence[str], group: str | None = None) -> "SimReader":
         reader = SimReader(self._wire, self._real, self._real.reader(topics, group))
@@ -206,19 +242,35 @@ class SimLog:
         return await self._wire.read("log", "partitions", lambda: self._real.partitions(topic))
 
     async def starts(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        return await self._wire.read("log", "starts", lambda: self._real.starts(topics))
+        return await self._of_leaders("starts", lambda: self._real.starts(topics))
 
     async def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        return await self._wire.read("log", "ends", lambda: self._real.ends(topics))
+        return await self._of_leaders("ends", lambda: self._real.ends(topics))
 
     async def offsets_at(self, topics: Sequence[str], ts: int) -> Mapping[TopicPartition, int]:
-        return await self._wire.read("log", "offsets_at", lambda: self._real.offsets_at(topics, ts))
+        return await self._of_leaders("offsets_at", lambda: self._real.offsets_at(topics, ts))
+
+    async def _of_leaders(self, what: str, effect: Effect) -> Mapping[TopicPartition, int]:
+        """Ask what only leaders know."""
+
+        async def asked() -> Mapping[TopicPartition, int]:
+            found: Mapping[TopicPartition, int] = await effect()
+            if any(leader_of(place) in self._wire.weather.leaderless for place in found):
+                raise UnavailableError("simulated: a partition has no leader")
+            return found
+
+        answer: Mapping[TopicPartition, int] = await self._wire.read("log", what, asked)
+        return answer
 
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         return await self._wire.read("log", "committed", lambda: self._real.committed(group))
 
     async def ping(self) -> None:
         await self._wire.read("log", "ping", self._real.ping)
+
+
+def _place(record: Record) -> TopicPartition:
+    return record.topic, partition_of(record.key) if record.partition is None else record.partition
 
 
 class SimReader:
@@ -230,20 +282,39 @@ class SimReader:
         self._real = real
         self._member = True
         self._closed = False
+        self._without_leader: dict[TopicPartition, int] = {}
+        """Where it stands in partitions that give nothing now."""
 
     async def read(self, *, records_max: int, wait_s: float) -> Delivery:
         wire = self._wire
         await wire.process.gate()
         if "log" in wire.weather.down or wire.chance.happens(wire.weather.read_fails / 10):
             await wire._refuse("log", "read")
-        delivery = await self._real.read(records_max=records_max, wait_s=wait_s)
+        delivery = await self._read_led(records_max, wait_s)
         await wire.process.gate()
         return delivery
 
+    async def _read_led(self, records_max: int, wait_s: float) -> Delivery:
+        """Read, leaving out partitions without a leader."""
+        positions, gone = self._real._positions, self._wire.weather.leaderless
+        for place in [each for each in positions if leader_of(each) in gone] if gone else ():
+            self._without_leader[place] = positions.pop(place)
+        try:
+            delivery = await self._real.read(records_max=records_max, wait_s=wait_s)
+            if delivery.assigned or delivery.revoked:
+                self._without_leader.clear()
+        finally:
+            for place, offset in self._without_leader.items():
+                self._real._positions.setdefault(place, offset)
+            self._without_leader.clear()
+        return delivery
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._without_leader.pop(partition, None)
         self._real.seek(partition, offset)
 
     def pause(self, partition: TopicPartition) -> None:
+        self._without_leader.pop(partition, None)
         self._real.pause(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import trio
 from sim_clients import NDJSON, Application, CutError, Door
-from sim_ports import Weather
+from sim_ports import LEADERS, Weather
 from sim_verdict import judge
 from sim_watch import SILENT_S, see_silence, watch_staleness
 from sim_wire import simulated_sockets
@@ -30,6 +30,8 @@ OUTLIVED_EVERY: Final = 40
 """In one of so many worlds retention passes a position."""
 STALE_S: Final = 8.0
 """After so long a sport with a partition that stands still is stale."""
+CLOCK_OFF_MS: Final = (-5_000, -5_000, -800, 5_000)
+"""By how much one of our own clocks may be set wrong; what the sources say lies within 10 s of it even so."""
 TROUBLE_S_MAX: Final = 26.0
 """By then trouble begins no more, so that a long silence can be judged."""
 RESENT_MAX: Final = 30
@@ -56,6 +58,8 @@ def shape_of(chance: Chance) -> Shape:
         crashes=int(chance.between(0, 6)),
         pauses=int(chance.between(0, 3)),
         outages=int(chance.between(0, 3)),
+        leaders_lost=int(chance.between(0, 2.5)),
+        clocks_set=1 if chance.happens(0.2) else 0,
         weather=Weather(
             read_fails=0.01 * bad,
             write_fails=0.02 * bad,
@@ -63,6 +67,7 @@ def shape_of(chance: Chance) -> Shape:
             reply_lost=0.015 * bad,
             late=0.006 * bad,
             stalls=0.01 * bad,
+            locked=0.03 * bad,
         ),
     )
 
@@ -189,6 +194,8 @@ async def _trouble(world: World, until_s: float) -> None:
     targets += [("pause", chance.pick(names)) for _ in range(shape.pauses)]
     targets += [("outage", chance.pick(("cache", "cache", "store", "log"))) for _ in range(shape.outages)]
     targets += [("failover", "")] * shape.failovers
+    targets += [("leader", "")] * shape.leaders_lost
+    targets += [("clock", chance.pick(names)) for _ in range(shape.clocks_set)]
     targets += [("slip", "") for _ in range(int(chance.between(0, 2)))]
     plans = [(chance.between(0.5, until_s), *target) for target in targets]
     for at_s, what, target in sorted(plans):
@@ -202,6 +209,10 @@ async def _trouble(world: World, until_s: float) -> None:
             world.nursery.start_soon(world.outage, target, outage_s)
         elif what == "failover":
             world.nursery.start_soon(world.fail_over)
+        elif what == "leader":
+            world.nursery.start_soon(world.lose_leader, int(chance.between(0, LEADERS)), chance.between(0.2, 4.0))
+        elif what == "clock":
+            world.nursery.start_soon(world.set_clock, target, chance.pick(CLOCK_OFF_MS), chance.between(0.5, 9.0))
         else:
             await world.slip()
 

@@ -68,6 +68,9 @@ class Shape(Struct, frozen=True):
     crashes: int
     pauses: int
     outages: int
+    leaders_lost: int
+    clocks_set: int
+    """How often the wall clock of one of our own machines is set, and set back."""
     weather: Weather
 
 
@@ -101,8 +104,10 @@ class World:
         self.shape = shape
         self.nursery = nursery
         self.clock = SimClock()
+        self.clocks: dict[str, SimClock] = {}
+        """By process, the clock of its machine."""
         self.oracle = Oracle(trace)
-        self.weather = msgspec.structs.replace(shape.weather, down=set())
+        self.weather = msgspec.structs.replace(shape.weather, down=set(), leaderless=set())
         self.log = MemoryLog(self.clock)
         self.store = new_store()
         self.copy = new_store() if shape.copy else None
@@ -205,14 +210,15 @@ class World:
         if self.copy is not None and process.name.startswith("node"):
             store = self.copies[process.name] = ReplicaStore(store, SimStore(wire, self.copy))  # type: ignore[arg-type]
         words: Any = Words(process, self.oracle)
+        clock = self.clocks.setdefault(process.name, SimClock())
         return Context(
             settings=self.settings,
             log=log,
             admin=log,
             store=store,
             cache=cache,
-            clock=self.clock,
-            telemetry=Telemetry(process.name, level="warn", stream=words, now_ms=self.clock.now_ms),
+            clock=clock,
+            telemetry=Telemetry(process.name, level="warn", stream=words, now_ms=clock.now_ms),
             entropy=self.chance.entropy,
             config=PipelineConfig(),
         )
@@ -295,6 +301,22 @@ class World:
         await trio.sleep(outage_s)
         self.weather.down.discard(port)
 
+    async def lose_leader(self, leader: int, gone_s: float) -> None:
+        """Lose one node of the log, until the others lead its partitions."""
+        self.trace.note("log", "loses the leader", leader, "for", f"{gone_s:.3f}")
+        self.oracle.happened("leader_lost")
+        self.weather.leaderless.add(leader)
+        await trio.sleep(gone_s)
+        self.weather.leaderless.discard(leader)
+
+    async def set_clock(self, name: str, off_ms: int, off_s: float) -> None:
+        """Set a machine's wall clock, and after a while set it right."""
+        self.trace.note(name, "clock is off by", off_ms, "ms for", f"{off_s:.3f}")
+        self.oracle.happened("own_clock_forward" if off_ms > 0 else "own_clock_back")
+        self.clocks.setdefault(name, SimClock()).off_ms = off_ms
+        await trio.sleep(off_s)
+        self.clocks[name].off_ms = 0
+
     async def fail_over(self) -> None:
         self.unsettled += 1
         await fail_over(self.store, self.chance, self.oracle, self.weather)
@@ -321,9 +343,11 @@ class World:
     def heal(self) -> None:
         """No more faults: what the world owes is paid from here on."""
         self.healing = True
-        calm = Weather()
+        calm = Weather(down=set(), leaderless=set())
         for name in calm.__struct_fields__:
             setattr(self.weather, name, getattr(calm, name))
+        for clock in self.clocks.values():
+            clock.off_ms = 0
 
     # the way in and out
 

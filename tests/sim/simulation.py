@@ -36,10 +36,13 @@ class Trace:
 
 
 class SimClock:
-    """The clock that services are given: Trio's virtual time."""
+    """The clock that services are given: Trio's virtual time, and by how much this machine's wall clock is off."""
+
+    def __init__(self) -> None:
+        self.off_ms = 0
 
     def now_ms(self) -> int:
-        return BASE_MS + int(trio.current_time() * 1000)
+        return BASE_MS + int(trio.current_time() * 1000) + self.off_ms
 
     def monotonic_s(self) -> float:
         return trio.current_time()
