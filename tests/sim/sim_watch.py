@@ -22,6 +22,7 @@ SILENT_S: Final = 30.0
 async def watch_staleness(world: "World", applications: Sequence[Application], sports: Sequence[str]) -> None:
     """See that clients are told of a picture that is older than the limit, for as long as this is let run."""
     well_s: dict[str, float] = {}
+    last: dict[str, object] = {}
     moved_s: dict[str, tuple[int | None, float]] = {}
     patience_s = TOLD_S
     if world.shape.clocks_set:  # a node that starts with a wrong clock must see for itself that nothing comes
@@ -35,7 +36,8 @@ async def watch_staleness(world: "World", applications: Sequence[Application], s
                 moved_s[sport] = complete_to, now_s
         for application in applications:
             connection = application.connection
-            if connection is None or not connection.well or not application.followed.synced:
+            other, last[application.name] = last.get(application.name) is not connection, connection
+            if connection is None or other or not connection.well or not application.followed.synced:
                 well_s[application.name] = now_s
                 continue
             if now_s - well_s.setdefault(application.name, now_s) < patience_s:
