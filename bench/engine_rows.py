@@ -125,6 +125,11 @@ def recovery_rows(running: Stack, runs: int) -> list[Row]:
             ("", "of which until it was up itself, s", spread([each.up_s for each in done], ".1f")),
             ("", "worst lag, s", spread([each.worst_lag_s for each in done], ".1f")),
             ("", "answers of REST, and failures", f"{answers}, {errors}"),
+            (
+                "",
+                f"events read from the database, of {engine_stream.EVENTS}",
+                spread([each.loads for each in done], ".0f"),
+            ),
         ]
     return rows
 

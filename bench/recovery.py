@@ -4,6 +4,7 @@ The measure: what is killed is started again at once, as a supervisor would; lag
 WebSocket client was shown, a client that comes back whenever its connection breaks. The answers of REST are watched, too.
 """
 
+import re
 import threading
 import time
 import urllib.error
@@ -28,6 +29,7 @@ class Recovery(Struct, frozen=True):
     """One kill. `up_s` is when the part itself was back; `back_s` when the lag was below LAG_S for good; both since the kill.
 
     `errors` are answers of REST other than 200, and those that did not come, from all but the part that was killed.
+    `loads` are the whole events that distribution has read from the database.
     """
 
     victim: str
@@ -36,6 +38,7 @@ class Recovery(Struct, frozen=True):
     worst_lag_s: float
     answers: int
     errors: int
+    loads: int
 
 
 class Clinging:
@@ -125,7 +128,7 @@ def measure(running: Stack, victim: str, per_s: int) -> Recovery:
             time.sleep(1)
         client.stop()
         back_s, worst_s = _lag(client.log, load.planned, up[0])
-        return Recovery(victim, up[1] - up[0], back_s, worst_s, asking.answers, asking.errors)
+        return Recovery(victim, up[1] - up[0], back_s, worst_s, asking.answers, asking.errors, _loads())
 
 
 def _strike(parts: Parts, victim: str, up: list[float]) -> None:
@@ -140,6 +143,12 @@ def _strike(parts: Parts, victim: str, up: list[float]) -> None:
         parts.processes.pop(victim).wait()
         parts.start(victim)
     up[1] = time.perf_counter()
+
+
+def _loads() -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORTS['distribute']}/metrics", timeout=30) as answer:
+        found = re.search(rb'event_loads_total\{source="store"\} (\S+)', answer.read())
+    return int(float(found[1])) if found else 0
 
 
 def _lag(log: list[tuple[float, int]], planned: Callable[[int], float], killed: float) -> tuple[float, float]:

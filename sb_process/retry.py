@@ -15,7 +15,8 @@ from sb_core.telemetry import Telemetry
 from sb_process.trouble import Trouble
 
 BACKOFF_S_MIN: Final = 0.05
-BACKOFF_S_MAX: Final = 2.0
+BACKOFF_S_MAX: Final = 1.0
+"""No longer than a circuit stays open: what is waited for is the dependency's return."""
 DRAW_BYTES: Final = 4
 RETRIES_PER_S_MAX: Final = 20.0
 RETRIES_BURST_MAX: Final = 40

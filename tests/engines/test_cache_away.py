@@ -3,10 +3,11 @@
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from plain_feed import Feed
+from pressing_sender import PressingSender
 from services import Services
 from undisturbed import settled
 
@@ -19,6 +20,7 @@ PORTS = (4000, 4101)
 EVENTS = [f"away:{number}" for number in range(24)]
 APPLIED_S = 60
 READERS = 8
+FLUSHES = 5
 
 
 @pytest.fixture
@@ -131,7 +133,23 @@ def test_a_stop_while_the_cache_is_away_is_never_undone_by_what_it_held(services
             assert raised[partition_of(event)] > 1
 
 
-def test_a_flushed_cache_costs_one_read_of_the_database_per_event_and_no_error(tmp_path, engines):
+class Asking(threading.Thread):
+    """Asks REST for all events over and over; notes every answer's status."""
+
+    def __init__(self, services):
+        super().__init__(daemon=True)
+        self.services = services
+        self.statuses = []
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.is_set():
+            for event in EVENTS:
+                answer = self.services.ask("distribute", f"/v1/events/{event}")
+                self.statuses.append(None if answer is None else answer.status_code)
+
+
+def test_a_cache_flushed_under_load_costs_one_read_of_the_database_per_event_and_no_error(tmp_path, engines):
     made = Services(tmp_path / "services", NAMES, lookback_ms=500)
     made.ready_ports = (4000, 4002, 4003, 4101)
     try:
@@ -145,14 +163,26 @@ def flushed(services, engines):
     send(services, [odds(event, ts) for event in EVENTS])
     wait_applied(services, len(EVENTS))
     services.kill_one("distribute")
-    time.sleep(1)  # so that none of it lies within what the node reads again
+    load = Feed(15, 100_000, events=40, first=0.05, sports=("football",)).messages
+    sender = PressingSender(services.url(4000), load, per_s=300, batch=30)
+    sender.start()
+    time.sleep(1)  # so that none of the events lies within what the node reads again
+    readers = [Asking(services) for _ in range(READERS)]
     with engines.cache(services.data) as cache:
         cache.flushdb()
-    services.spawn("distribute")
-    services.wait_ready()
-    with ThreadPoolExecutor(READERS) as pool:
-        asked = [f"/v1/events/{event}" for event in EVENTS for _ in range(READERS)]
-        answers = list(pool.map(lambda path: services.ask("distribute", path).status_code, asked))
-    assert set(answers) == {200}
+        services.spawn("distribute")
+        services.wait_ready()
+        for reader in readers:
+            reader.start()
+        for _ in range(FLUSHES):
+            sender.until(sender.sent + 150)
+            cache.flushdb()
+    for reader in readers:
+        reader.over.set()
+        reader.join(30)
+    sender.enough = True
+    sender.finish()
+    assert {status for reader in readers for status in reader.statuses} == {200}
+    assert all(len(reader.statuses) >= len(EVENTS) for reader in readers)
     loads = services.metric("distribute", "sb_data_distribution_event_loads_total")
-    assert 0 < loads <= len(EVENTS), "one flight per event"
+    assert 0 < loads <= len(EVENTS) + len({each["event"] for each in load}), "one flight per event"
