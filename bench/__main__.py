@@ -1,4 +1,4 @@
-"""`python -m bench [throughput|memory|latency|startup|generate|fanout|idle|rest|engines …] [--runs N] [--json]`: prints a table of medians and ranges."""
+"""`python -m bench [throughput|memory|latency|startup|generate|fanout|idle|rest|console|engines …] [--runs N] [--json]`: prints a table of medians and ranges."""
 
 import argparse
 import json

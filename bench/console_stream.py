@@ -7,8 +7,10 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import suppress
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 EVENTS = 500
 BEAT_S = 0.02
@@ -39,7 +41,12 @@ def item(event: int, rev: int, now_ms: int) -> str:
 
 
 async def feed(socket: ServerConnection, per_s: float) -> None:
-    """Answer a subscription with snapshots, and then with updates at the rate, for ever."""
+    """Answer a subscription with snapshots, and then with updates at the rate, until it hangs up."""
+    with suppress(ConnectionClosed):
+        await _feed(socket, per_s)
+
+
+async def _feed(socket: ServerConnection, per_s: float) -> None:
     hello = {"op": "hello", "session": "s", "heartbeat_ms": 10_000, "lineage": 1, "limits": {}}
     await socket.send(json.dumps(hello))
     sub = json.loads(await socket.recv())["sub"]

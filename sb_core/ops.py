@@ -28,6 +28,7 @@ _OPEN: Final = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _TITLES: Final[Mapping[int, str]] = {
+    200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -35,6 +36,7 @@ _TITLES: Final[Mapping[int, str]] = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     409: "Conflict",
+    410: "Gone",
     413: "Content Too Large",
     414: "URI Too Long",
     415: "Unsupported Media Type",

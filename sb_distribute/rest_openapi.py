@@ -121,14 +121,15 @@ def _query_parameter(name: str, schema: Json) -> Json:
     if name in INSTANTS:
         most = 10**INSTANT_DIGITS_MAX - 1
         whole = {"type": "integer", "minimum": -most, "maximum": most}
-        empty = {"type": "string", "maxLength": 0}
-        schema = {"anyOf": [whole, {"type": "string", "format": "date-time"}, empty]}
+        schema = {"anyOf": [whole, {"type": "string", "format": "date-time"}]}
     if name == "cursor":
         schema["format"] = "cursor"
     if name == "sport":
         schema["items"] = {"enum": list(SPORTS)}
     if name in LISTS:
         described |= {"style": "form", "explode": False}
+    else:
+        described["allowEmptyValue"] = True
     return {**described, "schema": schema}
 
 

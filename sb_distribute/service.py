@@ -51,7 +51,7 @@ class DistributeService:
         app = make_rest_app(self.node, context, self.ops, keys)
         async with anyio.create_task_group() as outer:
             outer.start_soon(self.node.run)
-            outer.start_soon(self._tell_ready)
+            outer.start_soon(self._tell_ready, stop)
             async with anyio.create_task_group() as ports:
 
                 async def serve_rest(*, task_status: TaskStatus[None]) -> None:
@@ -78,9 +78,9 @@ class DistributeService:
                 self.ops.not_ready("stopping")
             outer.cancel_scope.cancel()
 
-    async def _tell_ready(self) -> None:
-        """Keep readiness as the node sees it."""
-        while True:
+    async def _tell_ready(self, stop: anyio.Event) -> None:
+        """Keep readiness as the node sees it, until it is told to stop: from then on it isn't ready, whatever it holds."""
+        while not stop.is_set():
             reason = self.node.reason
             if reason is None:
                 self.ops.ready()

@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from websockets.http11 import Request
 
 from sb_core.auth import KeyCheck, bearer, subprotocol_key
-from sb_core.ops import OPEN_PATHS, Ops, OpsAnswer, problem_answer
+from sb_core.ops import OPEN_PATHS, Ops, OpsAnswer, problem_answer, title
 from sb_core.runtime import Context
 from sb_core.serving import listen
 from sb_core.telemetry import error_fields
@@ -39,7 +39,6 @@ EXTRA_CONNECTIONS_MAX: Final = 256
 """Connections beyond SB_STREAM_CONNECTIONS_MAX, so that health can be asked and a refusal be said."""
 _ACCEPT_RETRY_S: Final = 0.1
 _ACCEPT_RETRIED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
-_PHRASES: Final = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 
 
 class StreamServer:
@@ -219,9 +218,8 @@ class StreamServer:
 
     async def _answer(self, connection: Connection, request: Request, path: str) -> None:
         answer, extra = await self._judged(request, path)
-        phrase = _PHRASES.get(answer.status, "Error")
         head = (
-            f"HTTP/1.1 {answer.status} {phrase}\r\nContent-Type: {answer.content_type}\r\n"
+            f"HTTP/1.1 {answer.status} {title(answer.status)}\r\nContent-Type: {answer.content_type}\r\n"
             f"Content-Length: {len(answer.body)}\r\nCache-Control: no-store\r\nConnection: close\r\n{extra}\r\n"
         )
         connection.answer(head.encode(), answer.body)

@@ -1,26 +1,31 @@
 """`sb lag`: where each processor stands in its feed partitions, and what that means.
 
-The rule: positions come from the store, ends from the log, and the verdict from two looks a moment apart, by the rules
-that the console judges by.
+The rule: positions come from the store, ends from the log, and the verdict from a few looks, by the rules that the
+console judges by: a group that works through its partitions in turns stalls in none of them.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio
 import msgspec
 from msgspec import Struct
 
-from sb_console.lag import Look, judge
+from sb_console.collectors.positions import places
+from sb_console.lag import STALLED_MS
+from sb_console.lagging import looked
+from sb_console.model import LagGroup, LagRow
 from sb_core import settings as settings_module
 from sb_core import sports, topics
 from sb_core.errors import ContractError, DependencyError
-from sb_core.records import Position, TopicPartition
-from sb_core.runtime import Context, open_context
+from sb_core.runtime import open_context
 from sb_core.settings import Settings, SettingsError
 
-LOOK_S = 1.0
+LOOKS: Final = 4
+LOOK_S: Final = STALLED_MS / 1000 / (LOOKS - 1) + 0.02
+"""Between two looks: all of them take as long as a verdict needs to call a group stalled."""
 
 
 class Lag(Struct, frozen=True):
@@ -37,48 +42,30 @@ class Lag(Struct, frozen=True):
     verdict: str
 
 
-Seen = tuple[Mapping[TopicPartition, Position], Mapping[TopicPartition, int]]
-
-
-def compare(before: Seen, after: Seen, seconds: float) -> list[Lag]:
-    """Compare two looks; a partition that nobody has claimed yet has no position."""
-    rows = []
-    span_ms = round(seconds * 1000)
-    for place, end in sorted(after[1].items()):
-        position = after[0].get(place)
-        earlier = before[0].get(place)
-        window = (
-            Look(0, earlier.next_offset if earlier else None, before[1].get(place, 0)),
-            Look(span_ms, position.next_offset if position else None, end),
-        )
-        judged = judge(window, stalled_ms=span_ms)
-        rows.append(
-            Lag(
-                topic=place[0],
-                partition=place[1],
-                position=position.next_offset if position else None,
-                done=position.done_offset if position else None,
-                end=end,
-                lag=judged.lag,
-                in_per_s=judged.in_per_s,
-                out_per_s=judged.out_per_s,
-                verdict=judged.verdict,
-            )
-        )
-    return rows
-
-
-async def _look(context: Context, feeds: Sequence[str]) -> Seen:
-    positions = {(each.topic, each.partition): each for each in await context.store.positions(feeds)}
-    return positions, dict(await context.admin.ends(feeds))
-
-
 async def _run(settings: Settings) -> list[Lag]:
-    feeds = [topics.feed(name) for name in sports.names()]
+    rows: Mapping[str, LagRow] = {}
+    groups: Sequence[LagGroup] = ()
     async with open_context(settings, "lag") as context:
-        before = await _look(context, feeds)
-        await anyio.sleep(LOOK_S)
-        return compare(before, await _look(context, feeds), LOOK_S)
+        starts = await context.admin.starts([topics.feed(name) for name in sports.names()])
+        for number in range(LOOKS):
+            if number:
+                await anyio.sleep(LOOK_S)
+            rows, groups = looked(rows, groups, await places(context, starts), int(context.clock.monotonic_s() * 1000))
+    return [_lag(each) for each in rows.values()]
+
+
+def _lag(row: LagRow) -> Lag:
+    return Lag(
+        topic=row.topic,
+        partition=row.partition,
+        position=row.committed,
+        done=row.done,
+        end=row.end,
+        lag=row.lag,
+        in_per_s=row.in_per_s,
+        out_per_s=row.out_per_s,
+        verdict=row.verdict,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

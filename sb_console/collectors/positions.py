@@ -4,7 +4,7 @@ The rules: a look is two requests to the log whatever the number of partitions (
 and one to the store; nothing is opened that isn't there, so that a console beside no pipeline leaves no files behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -92,28 +92,35 @@ class PositionsCollector:
     async def look(self, at: int) -> Sequence[seen.Observation]:
         """Make one round. Raises DependencyError and what opening raises."""
         context = await self._stores.context()
-        feeds = [topics.feed(name) for name in sports.names()]
-        # positions first: what is processed in between makes the lag larger than it is, never below zero
-        positions = {(each.topic, each.partition): each for each in await context.store.positions(feeds)}
-        ends = await context.admin.ends(feeds)
         if anyio.current_time() >= self._starts_at:
-            self._starts = dict(await context.admin.starts(feeds))
+            self._starts = dict(await context.admin.starts(_feeds()))
             self._starts_at = anyio.current_time() + STARTS_EVERY_S
-        places = []
-        for place, end in sorted(ends.items()):
-            position = positions.get(place)
-            places.append(
-                seen.Place(
-                    group=f"sb-process-{topics.sport_of(place[0])}",
-                    topic=place[0],
-                    partition=place[1],
-                    committed=position.next_offset if position else None,
-                    done=position.done_offset if position else None,
-                    start=self._starts.get(place, 0),
-                    end=end,
-                    owner=position.owner[:8] if position else "",
-                    epoch=position.epoch if position else 0,
-                    lineage=position.lineage if position else 0,
-                )
+        return [seen.PlacesSeen(at, await places(context, self._starts), REQUESTS)]
+
+
+def _feeds() -> list[str]:
+    return [topics.feed(name) for name in sports.names()]
+
+
+async def places(context: Context, starts: Mapping[TopicPartition, int]) -> list[seen.Place]:
+    """Return where every partition of every feed stands; `starts` are their oldest offsets, 0 unless given."""
+    # positions first: what is processed in between makes the lag larger than it is, never below zero
+    positions = {(each.topic, each.partition): each for each in await context.store.positions(_feeds())}
+    found = []
+    for place, end in sorted((await context.admin.ends(_feeds())).items()):
+        position = positions.get(place)
+        found.append(
+            seen.Place(
+                group=f"sb-process-{topics.sport_of(place[0])}",
+                topic=place[0],
+                partition=place[1],
+                committed=position.next_offset if position else None,
+                done=position.done_offset if position else None,
+                start=starts.get(place, 0),
+                end=end,
+                owner=position.owner[:8] if position else "",
+                epoch=position.epoch if position else 0,
+                lineage=position.lineage if position else 0,
             )
-        return [seen.PlacesSeen(at, places, REQUESTS)]
+        )
+    return found
