@@ -8,8 +8,8 @@ as text: prepared ones would push each other out.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from sb_core.adapters.conditions import limited, of_events, of_names
 from sb_core.adapters.mysql_connect import QuietCursor
-from sb_core.names import fold
 from sb_core.records import (
     ChangeRow,
     CompetitionRow,
@@ -22,9 +22,8 @@ from sb_core.records import (
     TopicPartition,
 )
 
+HOLE: Final = "%s"
 KEYS_IN_STATEMENT_MAX: Final = 1_000
-WORDS_IN_SEARCH_MAX: Final = 8
-LIMIT_MAX: Final = 10_000
 
 POSITION: Final = "topic, `partition`, lineage, epoch, owner, next_offset, done_offset, cache_generation, state"
 _CHANGE: Final = "topic, `partition`, `offset`, event, lineage, rev, ts, updated, type, `update`"
@@ -96,7 +95,7 @@ async def listed(cursor: QuietCursor, partition: TopicPartition, after: str, lim
         cursor,
         "SELECT DISTINCT event FROM listings WHERE topic = %s AND `partition` = %s AND event > %s"
         " ORDER BY event LIMIT %s",
-        (*partition, after, _limit(limit)),
+        (*partition, after, limited(limit)),
     )
     return [row[0] for row in rows]
 
@@ -117,7 +116,7 @@ async def changes(cursor: QuietCursor, partition: TopicPartition, start: int, li
         "WHERE topic = %s AND `partition` = %s AND `offset` >= %s AND `offset` <= (SELECT max(page.`offset`) FROM"
         " (SELECT `offset` FROM changes WHERE topic = %s AND `partition` = %s AND `offset` >= %s"
         " ORDER BY `offset` LIMIT %s) AS page) ORDER BY `offset`, event",
-        (*partition, start, *partition, start, _limit(limit)),
+        (*partition, start, *partition, start, limited(limit)),
     )
 
 
@@ -132,7 +131,7 @@ async def history(cursor: QuietCursor, event_id: str, from_rev: int, limit: int)
         "c WHERE event = %s AND rev >= %s AND NOT EXISTS (SELECT 1 FROM (SELECT lineage, MIN(rev) AS began FROM changes"
         " WHERE event = %s GROUP BY lineage) AS n WHERE n.lineage > c.lineage AND n.began <= c.rev)"
         " ORDER BY lineage, rev LIMIT %s",
-        (event_id, from_rev, event_id, _limit(limit)),
+        (event_id, from_rev, event_id, limited(limit)),
     )
 
 
@@ -164,35 +163,26 @@ async def account(cursor: QuietCursor, topics: Sequence[str]) -> Mapping[str, in
 
 async def events(cursor: QuietCursor, asked: EventQuery) -> Sequence[bytes]:
     """Return headers by start (unknown first), then event. `start_from` <= start < `start_to`."""
-    where, values = _where(asked)
-    for column, wanted in (("status", asked.statuses), ("competition", asked.competitions)):
-        _one_of(where, values, column, wanted)
-    if asked.start_from is not None:
-        where.append("`start` >= %s")
-        values.append(asked.start_from)
-    if asked.start_to is not None:
-        where.append("`start` < %s")
-        values.append(asked.start_to)
+    where = of_events(asked, HOLE)
     if asked.after is not None:
         # written out: of a comparison of rows the optimizer makes no range
         start, event_id = asked.after
-        where.append("start_order >= %s AND (start_order > %s OR event > %s)")
-        values.extend((start, start, event_id))
+        where.add("start_order >= {} AND (start_order > {} OR event > {})", start, start, event_id)
     rows = await query(
         cursor,
-        f"SELECT shown FROM events{_and(where)} ORDER BY start_order, event LIMIT %s",  # noqa: S608  holes
-        (*values, _limit(asked.limit)),
+        f"SELECT shown FROM events{where.sql} ORDER BY start_order, event LIMIT %s",  # noqa: S608  holes
+        (*where.values, limited(asked.limit)),
     )
     return [row[0].encode() for row in rows]
 
 
 async def participants(cursor: QuietCursor, asked: NamedQuery) -> Sequence[ParticipantRow]:
     """Return participants by id."""
-    where, values = _named(asked)
+    where = of_names(asked, HOLE)
     rows = await query(
         cursor,
-        f"SELECT id, sport, name, search, ts, event FROM participants{_and(where)} ORDER BY id LIMIT %s",  # noqa: S608  holes
-        (*values, _limit(asked.limit)),
+        f"SELECT id, sport, name, search, ts, event FROM participants{where.sql} ORDER BY id LIMIT %s",  # noqa: S608  holes
+        (*where.values, limited(asked.limit)),
     )
     return [ParticipantRow(*row) for row in rows]
 
@@ -205,11 +195,11 @@ async def participant(cursor: QuietCursor, key: str) -> ParticipantRow | None:
 
 async def competitions(cursor: QuietCursor, asked: NamedQuery) -> Sequence[CompetitionRow]:
     """Return competitions by id."""
-    where, values = _named(asked)
+    where = of_names(asked, HOLE)
     rows = await query(
         cursor,
-        f"SELECT id, sport, name, category, search, ts, event FROM competitions{_and(where)} ORDER BY id LIMIT %s",  # noqa: S608  holes
-        (*values, _limit(asked.limit)),
+        f"SELECT id, sport, name, category, search, ts, event FROM competitions{where.sql} ORDER BY id LIMIT %s",  # noqa: S608  holes
+        (*where.values, limited(asked.limit)),
     )
     return [CompetitionRow(*row) for row in rows]
 
@@ -222,39 +212,6 @@ async def ping(cursor: QuietCursor) -> None:
 async def _changes(cursor: QuietCursor, rest: str, values: Sequence[Any]) -> Sequence[ChangeRow]:
     rows = await query(cursor, f"SELECT {_CHANGE} FROM changes {rest}", values)  # noqa: S608  constants
     return [ChangeRow(*ending_in_json(row)) for row in rows]
-
-
-def _where(asked: EventQuery | NamedQuery) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    _one_of(where, values, "sport", asked.sports)
-    if asked.q is not None:
-        for word in fold(asked.q).split()[:WORDS_IN_SEARCH_MAX]:
-            where.append("INSTR(search, %s) > 0")  # not LIKE: what is searched for has no wildcards
-            values.append(word)
-    return where, values
-
-
-def _named(asked: NamedQuery) -> tuple[list[str], list[Any]]:
-    where, values = _where(asked)
-    if asked.after is not None:
-        where.append("id > %s")
-        values.append(asked.after)
-    return where, values
-
-
-def _one_of(where: list[str], values: list[Any], column: str, wanted: tuple[str, ...]) -> None:
-    if wanted:
-        where.append(f"{column} IN ({_holes(wanted)})")
-        values.extend(wanted)
-
-
-def _and(where: list[str]) -> str:
-    return f" WHERE {' AND '.join(where)}" if where else ""
-
-
-def _limit(limit: int) -> int:
-    return max(0, min(limit, LIMIT_MAX))
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:

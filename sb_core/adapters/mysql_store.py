@@ -6,9 +6,9 @@ deadline on the loop's side, which knows what it means; the bridge's own comes a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -32,22 +32,10 @@ from sb_core.adapters.mysql_connect import (
 )
 from sb_core.adapters.mysql_days import KEEP_HOUSE_S, keep_house
 from sb_core.adapters.mysql_schema import LOCK_WAIT_S, MIGRATE_S, migrate, version
+from sb_core.adapters.store_calls import StoreCalls
 from sb_core.bridge import CANCEL_GRACE_S, Bridge, open_bridge
 from sb_core.errors import FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.ports import Clock
-from sb_core.records import (
-    Batch,
-    ChangeRow,
-    CompetitionRow,
-    EventQuery,
-    NamedQuery,
-    ParticipantRow,
-    Position,
-    ShownEvent,
-    StoredEvent,
-    TopicPartition,
-    Version,
-)
 
 READERS_MAX: Final = 4
 """Connections that read at the same time."""
@@ -65,8 +53,11 @@ _UNDONE: Final = frozenset({1205, 1213, 1290, 1792, 1836, 3100, 3101})
 T = TypeVar("T")
 
 
-class MysqlStore:
+class MysqlStore(StoreCalls):
     """Store on MySQL or MariaDB; made by `open_mysql_store`."""
+
+    _queries: ClassVar = queries
+    _writes: ClassVar = writes
 
     def __init__(self, address: MysqlAddress, clock: Clock, bridge: Bridge) -> None:
         self.address = address
@@ -91,74 +82,6 @@ class MysqlStore:
     async def version(self) -> int:
         """Return the schema's version, 0 for an empty database."""
         return await self._read("schema", version)
-
-    async def claim(self, partition: TopicPartition, owner: str) -> Position:
-        """Become the owner of a partition and return where it stands."""
-        return await self._write("claim", writes.claim, partition, owner)
-
-    async def load(self, events: Sequence[str]) -> Mapping[str, StoredEvent]:
-        """Return the fold's state of those events that are there."""
-        return await self._read("load", queries.load, events)
-
-    async def listing(self, partition: TopicPartition, producer: str) -> Sequence[str]:
-        """Return the events of a partition that list a producer, ordered by event."""
-        return await self._read("listing", queries.listing, partition, producer)
-
-    async def listed(self, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
-        """Return the events of a partition that list any producer, ordered, those beyond `after`."""
-        return await self._read("listed", queries.listed, partition, after, limit)
-
-    async def commit(self, batch: Batch) -> None:
-        """Write a batch, all or nothing. Raises FencedError, UnavailableError or UnknownOutcomeError."""
-        await self._write("commit", writes.commit, batch)
-
-    async def outbox(self, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
-        """Return a partition's changes with start <= offset < end, ordered by offset and event."""
-        return await self._read("outbox", queries.outbox, partition, start, end)
-
-    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
-        """Return the partition's new cache generation. Raises FencedError."""
-        return await self._write("cache generation", writes.raise_cache_generation, partition, epoch, owner)
-
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
-        """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
-        return await self._write("lineage", writes.raise_lineage, partition, next_offset)
-
-    async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
-        """Return the positions of these topics, ordered by topic and partition."""
-        return await self._read("positions", queries.positions, topics)
-
-    async def account(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """Return the counts of these topics, added by name."""
-        return await self._read("account", queries.account, topics)
-
-    async def event(self, event: str, at_least: Version | None = None) -> ShownEvent | None:  # noqa: ARG002  there is no copy
-        """Return a whole event as shown."""
-        return await self._read("event", queries.event, event)
-
-    async def events(self, query: EventQuery) -> Sequence[bytes]:
-        """Return headers (JSON) by start (unknown first), then event. `start_from` <= start < `start_to`."""
-        return await self._read("events", queries.events, query)
-
-    async def history(self, event: str, from_rev: int, limit: int) -> Sequence[ChangeRow]:
-        """Return an event's changes from `from_rev` on, ascending."""
-        return await self._read("history", queries.history, event, from_rev, limit)
-
-    async def changes(self, partition: TopicPartition, start: int, limit: int) -> Sequence[ChangeRow]:
-        """Return changes from offset `start` on: `limit`, and those that share the last one's offset."""
-        return await self._read("changes", queries.changes, partition, start, limit)
-
-    async def participants(self, query: NamedQuery) -> Sequence[ParticipantRow]:
-        """Return participants by id."""
-        return await self._read("participants", queries.participants, query)
-
-    async def participant(self, participant: str) -> ParticipantRow | None:
-        """Return one participant."""
-        return await self._read("participant", queries.participant, participant)
-
-    async def competitions(self, query: NamedQuery) -> Sequence[CompetitionRow]:
-        """Return competitions by id."""
-        return await self._read("competitions", queries.competitions, query)
 
     async def prune(self, before_ms: int) -> int:
         """Remove days of changes that ended before then and were sent; return how many rows went."""

@@ -6,9 +6,9 @@ The rule: nothing here writes, and text never becomes part of a statement.
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
-from sb_core.names import fold
+from sb_core.adapters.conditions import limited, of_events, of_names
 from sb_core.records import (
     ChangeRow,
     CompetitionRow,
@@ -21,9 +21,8 @@ from sb_core.records import (
     TopicPartition,
 )
 
+HOLE: Final = "?"
 KEYS_IN_STATEMENT_MAX: Final = 256
-WORDS_IN_SEARCH_MAX: Final = 8
-LIMIT_MAX: Final = 10_000
 
 _CHANGE: Final = 'topic, partition, "offset", event, lineage, rev, ts, updated, type, CAST("update" AS BLOB)'
 _POSITION: Final = (
@@ -64,7 +63,7 @@ def listed(connection: sqlite3.Connection, partition: TopicPartition, after: str
     """Return the events of a partition that list any producer, ordered, those beyond `after`."""
     rows = connection.execute(
         "SELECT DISTINCT event FROM listings WHERE topic = ? AND partition = ? AND event > ? ORDER BY event LIMIT ?",
-        (*partition, after, _limit(limit)),
+        (*partition, after, limited(limit)),
     )
     return [row[0] for row in rows]
 
@@ -85,7 +84,7 @@ def changes(connection: sqlite3.Connection, partition: TopicPartition, start: in
         f'SELECT {_CHANGE} FROM changes WHERE topic = ?1 AND partition = ?2 AND "offset" >= ?3 AND "offset" <='  # noqa: S608 - constant
         ' (SELECT max("offset") FROM (SELECT "offset" FROM changes WHERE topic = ?1 AND partition = ?2'
         ' AND "offset" >= ?3 ORDER BY "offset" LIMIT ?4)) ORDER BY "offset", event',
-        (*partition, start, _limit(limit)),
+        (*partition, start, limited(limit)),
     )
     return [ChangeRow(*row) for row in rows]
 
@@ -98,7 +97,7 @@ def history(connection: sqlite3.Connection, event: str, from_rev: int, limit: in
     rows = connection.execute(
         f"SELECT {_CHANGE} FROM changes c WHERE event = ? AND rev >= ? AND NOT EXISTS (SELECT 1 FROM changes n"  # noqa: S608 - constant
         " WHERE n.event = c.event AND n.lineage > c.lineage AND n.rev <= c.rev) ORDER BY lineage, rev LIMIT ?",
-        (event, from_rev, _limit(limit)),
+        (event, from_rev, limited(limit)),
     )
     return [ChangeRow(*row) for row in rows]
 
@@ -160,31 +159,22 @@ def event(connection: sqlite3.Connection, key: str) -> ShownEvent | None:
 
 def events(connection: sqlite3.Connection, query: EventQuery) -> Sequence[bytes]:
     """Return headers by start (unknown first), then event. `start_from` <= start < `start_to`."""
-    where, values = _where(query)
-    for column, wanted in (("status", query.statuses), ("competition", query.competitions)):
-        _one_of(where, values, column, wanted)
-    if query.start_from is not None:
-        where.append("start >= ?")
-        values.append(query.start_from)
-    if query.start_to is not None:
-        where.append("start < ?")
-        values.append(query.start_to)
+    where = of_events(query, HOLE)
     if query.after is not None:
-        where.append("(ifnull(start, -1), event) > (?, ?)")
-        values.extend(query.after)
+        where.add("(ifnull(start, -1), event) > ({}, {})", *query.after)
     rows = connection.execute(
-        f"SELECT CAST(shown AS BLOB) FROM events{_and(where)} ORDER BY ifnull(start, -1), event LIMIT ?",  # noqa: S608 - holes
-        (*values, _limit(query.limit)),
+        f"SELECT CAST(shown AS BLOB) FROM events{where.sql} ORDER BY ifnull(start, -1), event LIMIT ?",  # noqa: S608 - holes
+        (*where.values, limited(query.limit)),
     )
     return [row[0] for row in rows]
 
 
 def participants(connection: sqlite3.Connection, query: NamedQuery) -> Sequence[ParticipantRow]:
     """Return participants by id."""
-    where, values = _named(query)
+    where = of_names(query, HOLE)
     rows = connection.execute(
-        f"SELECT id, sport, name, search, ts, event FROM participants{_and(where)} ORDER BY id LIMIT ?",  # noqa: S608 - holes
-        (*values, _limit(query.limit)),
+        f"SELECT id, sport, name, search, ts, event FROM participants{where.sql} ORDER BY id LIMIT ?",  # noqa: S608 - holes
+        (*where.values, limited(query.limit)),
     )
     return [ParticipantRow(*row) for row in rows]
 
@@ -199,10 +189,10 @@ def participant(connection: sqlite3.Connection, key: str) -> ParticipantRow | No
 
 def competitions(connection: sqlite3.Connection, query: NamedQuery) -> Sequence[CompetitionRow]:
     """Return competitions by id."""
-    where, values = _named(query)
+    where = of_names(query, HOLE)
     rows = connection.execute(
-        f"SELECT id, sport, name, category, search, ts, event FROM competitions{_and(where)} ORDER BY id LIMIT ?",  # noqa: S608 - holes
-        (*values, _limit(query.limit)),
+        f"SELECT id, sport, name, category, search, ts, event FROM competitions{where.sql} ORDER BY id LIMIT ?",  # noqa: S608 - holes
+        (*where.values, limited(query.limit)),
     )
     return [CompetitionRow(*row) for row in rows]
 
@@ -215,39 +205,6 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("ROLLBACK")  # nothing was written
-
-
-def _where(query: EventQuery | NamedQuery) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    _one_of(where, values, "sport", query.sports)
-    if query.q is not None:
-        for word in fold(query.q).split()[:WORDS_IN_SEARCH_MAX]:
-            where.append("instr(search, ?) > 0")  # not LIKE: what is searched for has no wildcards
-            values.append(word)
-    return where, values
-
-
-def _named(query: NamedQuery) -> tuple[list[str], list[Any]]:
-    where, values = _where(query)
-    if query.after is not None:
-        where.append("id > ?")
-        values.append(query.after)
-    return where, values
-
-
-def _one_of(where: list[str], values: list[Any], column: str, wanted: tuple[str, ...]) -> None:
-    if wanted:
-        where.append(f"{column} IN ({','.join('?' * len(wanted))})")
-        values.extend(wanted)
-
-
-def _and(where: list[str]) -> str:
-    return f" WHERE {' AND '.join(where)}" if where else ""
-
-
-def _limit(limit: int) -> int:
-    return max(0, min(limit, LIMIT_MAX))
 
 
 def _chunks(keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

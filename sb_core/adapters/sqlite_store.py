@@ -4,10 +4,10 @@ The rules: a transaction runs to its end even when its caller is cancelled; read
 `threads=False` everything runs inline on one connection, deterministically, as the simulation needs it.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,21 +17,9 @@ from sb_core.adapters import sqlite_queries as queries
 from sb_core.adapters import sqlite_writes as writes
 from sb_core.adapters.sqlite_connect import connect, mapped_errors
 from sb_core.adapters.sqlite_schema import migrate
+from sb_core.adapters.store_calls import StoreCalls
 from sb_core.errors import ContractError, UnavailableError
 from sb_core.ports import Clock
-from sb_core.records import (
-    Batch,
-    ChangeRow,
-    CompetitionRow,
-    EventQuery,
-    NamedQuery,
-    ParticipantRow,
-    Position,
-    ShownEvent,
-    StoredEvent,
-    TopicPartition,
-    Version,
-)
 
 PAGE_BYTES: Final = 8192
 """Rows are large and a batch changes many: measured a fifth faster than pages of 4096."""
@@ -41,8 +29,11 @@ READERS_MAX: Final = 2
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(StoreCalls):
     """Store on SQLite; made by `open_sqlite_store`."""
+
+    _queries: ClassVar = queries
+    _writes: ClassVar = writes
 
     def __init__(self, path: str, clock: Clock, *, threads: bool) -> None:
         if threads and path == ":memory:":
@@ -65,74 +56,6 @@ class SqliteStore:
     def __repr__(self) -> str:
         """Tell where it is."""
         return f"<SqliteStore {self.path}{' CLOSED' if self._closed else ''}>"
-
-    async def claim(self, partition: TopicPartition, owner: str) -> Position:
-        """Become the owner of a partition and return where it stands."""
-        return await self._write("claim", writes.claim, partition, owner)
-
-    async def load(self, events: Sequence[str]) -> Mapping[str, StoredEvent]:
-        """Return the fold's state of those events that are there."""
-        return await self._read("load", queries.load, events)
-
-    async def listing(self, partition: TopicPartition, producer: str) -> Sequence[str]:
-        """Return the events of a partition that list a producer, ordered by event."""
-        return await self._read("listing", queries.listing, partition, producer)
-
-    async def listed(self, partition: TopicPartition, after: str, limit: int) -> Sequence[str]:
-        """Return the events of a partition that list any producer, ordered, those beyond `after`."""
-        return await self._read("listed", queries.listed, partition, after, limit)
-
-    async def commit(self, batch: Batch) -> None:
-        """Write a batch, all or nothing. Raises FencedError, UnavailableError or UnknownOutcomeError."""
-        await self._write("commit", writes.commit, batch)
-
-    async def outbox(self, partition: TopicPartition, start: int, end: int) -> Sequence[ChangeRow]:
-        """Return a partition's changes with start <= offset < end, ordered by offset and event."""
-        return await self._read("outbox", queries.outbox, partition, start, end)
-
-    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
-        """Return the partition's new cache generation. Raises FencedError."""
-        return await self._write("cache generation", writes.raise_cache_generation, partition, epoch, owner)
-
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
-        """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
-        return await self._write("lineage", writes.raise_lineage, partition, next_offset)
-
-    async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
-        """Return the positions of these topics, ordered by topic and partition."""
-        return await self._read("positions", queries.positions, topics)
-
-    async def account(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """Return the counts of these topics, added by name."""
-        return await self._read("account", queries.account, topics)
-
-    async def event(self, event: str, at_least: Version | None = None) -> ShownEvent | None:  # noqa: ARG002  there is no copy
-        """Return a whole event as shown."""
-        return await self._read("event", queries.event, event)
-
-    async def events(self, query: EventQuery) -> Sequence[bytes]:
-        """Return headers (JSON) by start (unknown first), then event. `start_from` <= start < `start_to`."""
-        return await self._read("events", queries.events, query)
-
-    async def history(self, event: str, from_rev: int, limit: int) -> Sequence[ChangeRow]:
-        """Return an event's changes from `from_rev` on, ascending."""
-        return await self._read("history", queries.history, event, from_rev, limit)
-
-    async def changes(self, partition: TopicPartition, start: int, limit: int) -> Sequence[ChangeRow]:
-        """Return changes from offset `start` on: `limit`, and those that share the last one's offset."""
-        return await self._read("changes", queries.changes, partition, start, limit)
-
-    async def participants(self, query: NamedQuery) -> Sequence[ParticipantRow]:
-        """Return participants by id."""
-        return await self._read("participants", queries.participants, query)
-
-    async def participant(self, participant: str) -> ParticipantRow | None:
-        """Return one participant."""
-        return await self._read("participant", queries.participant, participant)
-
-    async def competitions(self, query: NamedQuery) -> Sequence[CompetitionRow]:
-        """Return competitions by id."""
-        return await self._read("competitions", queries.competitions, query)
 
     async def prune(self, before_ms: int) -> int:
         """Remove changes received before then that were sent; return how many rows went."""
