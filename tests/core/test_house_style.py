@@ -1,6 +1,7 @@
 """What STYLE asks of every module and no linter checks: sizes, heads, and names that say nothing."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,10 @@ def test_module(path):
 
 def test_there_are_modules():
     assert len(MODULES) > 100
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "tests/README.md"])
+def test_what_a_page_names_is_there(page):
+    named = set(re.findall(r"`((?:sb_\w+|tests|bench|docs|deploy)/[\w/.]+)`", (ROOT / page).read_text()))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert named
