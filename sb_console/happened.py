@@ -84,7 +84,7 @@ def _lag(before: Snapshot, now: Snapshot, at: int) -> Iterator[Entry]:
         held = before.rows.get(key)
         if held is None:
             continue
-        if row.lineage > held.lineage:
+        if row.lineage > held.lineage > 0:  # 0: nobody had claimed it yet
             yield Entry(at, "rebalance", "bad", row.group, f"{key}: lineage raised to {row.lineage}")
         elif row.owner != held.owner:
             claims[row.group] += 1

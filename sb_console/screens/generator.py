@@ -20,8 +20,15 @@ TEXTS = {
     "drop": "a document is never sent",
     "duplicate": "sent again, up to 3 times",
     "reorder": "up to 20 others overtake it",
+    "delay": "comes up to 5 s later",
     "corrupt": "one of its bytes is another",
     "truncate": "it ends too early",
+    "stale": "its time is up to 1 h old",
+    "skew": "a clock off by 10 min",
+    "silence": "a producer says nothing",
+    "flapping": "a producer comes and goes",
+    "burst": "10 s of it all at once",
+    "poison": "something nasty follows it",
 }
 
 
@@ -73,12 +80,23 @@ def _faults(snapshot: Snapshot, generator: GeneratorSeen) -> tuple[Row, ...]:
     total = account(snapshot)
     refused = "  ".join(f"{code} {count(number)}" for code, number in generator.refused.items())
     gaps = snapshot.stream.gaps if snapshot.stream is not None else 0
+    stale = f"stale {count(total.get('stale', 0))}"
+    away = sum(each.state != "up" for each in snapshot.producers if each.provider == "sim")
+    producers = f"producers away now {away}"
+    waiting = f"records waiting {count(sum(group.lag for group in snapshot.groups))}"
     seen = {
         "drop": f"nothing comes of it; gaps on the stream {gaps}",
         "duplicate": f"duplicate {count(total.get('duplicate', 0))}, unchanged {count(total.get('unchanged', 0))}",
-        "reorder": f"stale {count(total.get('stale', 0))}",
+        "reorder": stale,
+        "delay": stale,
         "corrupt": f"refused {count(total.get('refused', 0))}  {refused}".strip(),
         "truncate": f"refused malformed {count(total.get('refused:malformed', 0))}",
+        "stale": stale,
+        "skew": producers,
+        "silence": producers,
+        "flapping": producers,
+        "burst": waiting,
+        "poison": f"refused {count(total.get('refused', 0))}",
     }
     rows = []
     for name, probability in generator.faults.items():

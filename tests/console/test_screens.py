@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from console_parts import observed, painted, snapshot
+from msgspec import structs
 
 from sb_console import themes
 from sb_console.actions import ACTIONS, SCREENS
@@ -15,9 +16,11 @@ from sb_console.frame import frame, listing
 from sb_console.observations import Polled, Tick
 from sb_console.record import fold
 from sb_console.reduce import first
+from sb_console.screens import generator
 from sb_console.text import cells, plain
 from sb_console.ui import Ui
 from sb_core.settings import PORTS
+from sb_generator.faults import Rates
 
 SHOWN = Path(__file__).with_name("shown")
 SIZES = ((80, 24), (160, 50))
@@ -142,6 +145,16 @@ def test_a_source_that_is_down_leaves_the_others_live(held):
     silent = down(held)
     assert silent.sources["feed-ingestion"].state == "late"
     assert {stage.rate_out for stage in silent.stages} == {None}, "a silent source has no rates, rather than old ones"
+
+
+def test_every_fault_says_what_it_does_and_what_it_is_seen_as(held):
+    faults = dict.fromkeys(Rates.__struct_fields__, 0.05)
+    told = structs.replace(held, generator=structs.replace(held.generator, faults=faults))
+    lines = painted(told, screen="generator", width=160, height=50)
+    for name in faults:
+        (line,) = (each for each in lines if each.lstrip(" ▸").startswith(f"{name} "))
+        assert generator.TEXTS[name] in line
+        assert line.rpartition(generator.TEXTS[name])[2].strip(), line
 
 
 def test_the_recorded_observations_hold_what_the_screens_need(held):
