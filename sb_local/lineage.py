@@ -12,24 +12,27 @@ import anyio
 from sb_core import settings as settings_module
 from sb_core import sports, topics
 from sb_core.errors import ContractError, DependencyError
-from sb_core.runtime import open_context
+from sb_core.records import TopicPartition
+from sb_core.runtime import Context, open_context
 from sb_core.settings import Settings, SettingsError
 
 
+async def raised(context: Context, place: TopicPartition) -> tuple[int, int]:
+    """Raise a partition's lineage; return the offset at which it goes on, and the lineage."""
+    start = (await context.admin.starts([place[0]]))[place]
+    end = (await context.admin.ends([place[0]]))[place]
+    known = {each.partition: each for each in await context.store.positions([place[0]])}
+    position = known[place[1]].next_offset if place[1] in known else start
+    # what retention took is gone, what the log lost never was: go on at the nearest offset that exists
+    offset = min(max(position, start), end)
+    if position > offset == 0:
+        raise ContractError(f"{place[0]}/{place[1]} is empty: let ingest run first, which writes a tick each second")
+    return offset, await context.store.raise_lineage(place, offset)
+
+
 async def _raise(settings: Settings, sport: str, partition: int) -> tuple[int, int]:
-    place = topics.feed(sport), partition
     async with open_context(settings, "lineage") as context:
-        start = (await context.admin.starts([place[0]]))[place]
-        end = (await context.admin.ends([place[0]]))[place]
-        known = {each.partition: each for each in await context.store.positions([place[0]])}
-        position = known[partition].next_offset if partition in known else start
-        # what retention took is gone, what the log lost never was: go on at the nearest offset that exists
-        offset = min(max(position, start), end)
-        if position > offset == 0:
-            raise ContractError(
-                f"{place[0]}/{partition} is empty: let ingest run first, which writes a tick each second"
-            )
-        return offset, await context.store.raise_lineage(place, offset)
+        return await raised(context, (topics.feed(sport), partition))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

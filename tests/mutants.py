@@ -1,19 +1,31 @@
 """Mutation testing of the pure machines: `make mutants`, or `make mutants MACHINES="sb_core/odds.py"`.
 
 The rule: every mutant lives in a copy of the tree, and meets the machine's own tests only; what survives is printed.
+A mutant is a process forked from one that has pytest and the libraries loaded, which is most of what a start costs.
 """
 
 import argparse
+import compileall
+import difflib
+import importlib
+import importlib.util
+import os
 import shutil
-import sqlite3
-import subprocess
+import signal
 import sys
 import tempfile
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.work_db import WorkDB, use_db
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("sb_*", "tests", "pyproject.toml")
+LOADED = ("anyio", "hypothesis", "msgspec", "trio")
 TIMEOUT_S = 60
 MACHINES = {
     "sb_core/odds.py": "tests/core/test_odds.py",
@@ -22,17 +34,12 @@ MACHINES = {
     "sb_distribute/subscriptions.py": "tests/distribute/test_session.py tests/distribute/test_hub_property.py",
     "sb_ingest/producers.py": "tests/ingest/test_producers.py",
     "sb_ingest/recovery.py": "tests/ingest/test_recovery.py tests/ingest/test_producers.py",
-    "sb_process/stops.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
+    "sb_process/stops.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_stops.py",
     "sb_process/settle.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
     "sb_process/draft.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
     "sb_process/book.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
 }
 """Each machine and the tests nearest to it."""
-SURVIVORS = """
-    SELECT m.start_pos_row, m.operator_name, m.definition_name, r.diff
-    FROM mutation_specs m JOIN work_results r ON r.job_id = m.job_id
-    WHERE lower(r.test_outcome) LIKE '%survived' ORDER BY m.start_pos_row
-"""
 
 
 def main() -> None:
@@ -41,6 +48,8 @@ def main() -> None:
     parser.add_argument("machines", nargs="*", default=sorted(MACHINES))
     parser.add_argument("--killed-min", type=float, default=0.85, help="share of mutants that must be killed")
     arguments = parser.parse_args()
+    for name in LOADED:
+        importlib.import_module(name)
     short = [machine for machine in arguments.machines if _mutate(machine) < arguments.killed_min]
     if short:
         sys.exit(f"fewer than {arguments.killed_min:.0%} were killed in {', '.join(short)}")
@@ -48,37 +57,69 @@ def main() -> None:
 
 def _mutate(machine: str) -> float:
     """Return the share of a machine's mutants that its tests kill."""
+    killed, survived = 0, []
     with tempfile.TemporaryDirectory() as folder:
-        for pattern in COPIED:
-            for path in ROOT.glob(pattern):
-                if path.is_dir():
-                    shutil.copytree(path, Path(folder, path.name), ignore=shutil.ignore_patterns("__pycache__"))
-                else:
-                    shutil.copy(path, folder)
-        _configure(Path(folder), machine)
-        for command in (("init", "mutants.toml", "mutants.sqlite"), ("exec", "mutants.toml", "mutants.sqlite")):
-            tool = Path(sys.executable).with_name("cosmic-ray")
-            subprocess.run([tool, *command], cwd=folder, check=True)
-        with sqlite3.connect(Path(folder, "mutants.sqlite")) as session:
-            rows = session.execute("SELECT lower(test_outcome) FROM work_results").fetchall()
-            came = Counter(str(outcome).rpartition(".")[2] for (outcome,) in rows)
-            killed = came["killed"] / max(1, came["killed"] + came["survived"])
-            sys.stdout.write(f"{machine}: {killed:.1%} of {sum(came.values())} killed {dict(came)}\n")
-            for row, operator, name, diff in session.execute(SURVIVORS):
-                changed = [
-                    line for line in (diff or "").splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
-                ]
-                sys.stdout.write(f"  line {row} {name or ''} {operator}\n    " + "\n    ".join(changed) + "\n")
-        sys.stdout.flush()
-    return killed
+        _copy(Path(folder), machine)
+        if not _passes(folder, machine):
+            sys.exit(f"{MACHINES[machine]} fail without any mutant")
+        for named, diff in _mutants(Path(folder, machine)):
+            if _passes(folder, machine):
+                survived.append(f"  {named}\n    {diff}\n")
+            else:
+                killed += 1
+    share = killed / max(1, killed + len(survived))
+    sys.stdout.write(f"{machine}: {killed} of {killed + len(survived)} killed, {share:.1%}\n" + "".join(survived))
+    sys.stdout.flush()
+    return share
 
 
-def _configure(folder: Path, machine: str) -> None:
-    command = f"{sys.executable} -m pytest -q -x -n0 -p no:cacheprovider {MACHINES[machine]}"
-    Path(folder, "mutants.toml").write_text(
-        f'[cosmic-ray]\nmodule-path = "{machine}"\ntimeout = {TIMEOUT_S}\nexcluded-modules = []\n'
-        f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
-    )
+def _copy(folder: Path, machine: str) -> None:
+    for pattern in COPIED:
+        for path in ROOT.glob(pattern):
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, folder)
+    compileall.compile_dir(folder, quiet=2)
+    # mutants follow one another within the second that a cached file's age is told in
+    Path(importlib.util.cache_from_source(str(folder / machine))).unlink()
+
+
+def _mutants(module: Path) -> Iterator[tuple[str, str]]:
+    """Make one mutant after the other in a module's place; yield what was done and the lines that differ."""
+    with use_db(":memory:", WorkDB.Mode.create) as items:
+        init((module,), items, {})
+        found = list(items.work_items)
+    for item in found:
+        for mutation in item.mutations:
+            operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+            with use_mutation(module, operator, mutation.occurrence) as (before, after):
+                if after is None:
+                    continue
+                lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+                changed = [line for line in lines if line[:3] not in {"---", "+++"} and line[:1] in "+-"]
+                yield f"line {mutation.start_pos[0]} {mutation.operator_name}", "\n    ".join(changed)
+
+
+def _passes(folder: str, machine: str) -> bool:
+    """Run a machine's tests in a process of their own; what doesn't end in time has failed."""
+    child = os.fork()
+    if not child:
+        signal.alarm(TIMEOUT_S)
+        os.chdir(folder)
+        sys.path[0] = folder
+        sys.dont_write_bytecode = True
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
+        code = 1
+        try:
+            code = pytest.main(
+                ["-q", "-x", "-n0", "-p", "no:cacheprovider", "--assert=plain", *MACHINES[machine].split()]
+            )
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
 
 
 if __name__ == "__main__":

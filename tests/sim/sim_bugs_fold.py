@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sb_core import messages as m
-from sb_process import book, draft, plan, settle, stops
+from sb_process import book, closing, draft, plan, settle, stops
 from sb_process.book import Applied
 from sb_process.draft import Draft
 from sb_process.state import Floor, Floors, HoldState, ProducerView, Version
@@ -190,6 +190,16 @@ def stop_spares_its_own_ts() -> list[Patch]:
     return [(stops, "_risen", risen)]
 
 
+def open_over_a_lineage() -> list[Patch]:
+    """What was open when a partition's lineage was raised stays open."""
+
+    def gone_over(fold: Any, at: int, received: int, rules: Any) -> Applied:
+        record = closing._stop(fold, f"lineage {rules.lineage}:{at}", received, "")
+        return book.close(fold, record, at, {}, rules, always=True)
+
+    return [(closing, "gone_over", gone_over)]
+
+
 def prices_half_taken() -> list[Patch]:
     """Of the prices in a message only the first is taken."""
     real = book.merge
@@ -219,4 +229,5 @@ FOLD_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "stops_of_markets_forgotten": (stops_of_markets_forgotten, 400),
     "stop_spares_its_own_ts": (stop_spares_its_own_ts, 400),
     "prices_half_taken": (prices_half_taken, 40),
+    "open_over_a_lineage": (open_over_a_lineage, 400),
 }

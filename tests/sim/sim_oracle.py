@@ -42,6 +42,8 @@ class Oracle:
         """By partition of the updates topics, the newest tick that was passed on (ms)."""
         self.outlived: set[TopicPartition] = set()
         """Partitions of which retention took what was not processed: they stop themselves, and only they."""
+        self.raised: dict[TopicPartition, list[tuple[int, int]]] = {}
+        """Of those, the ones that an operator let go on: by lineage from 2 on, where it stood and where it went on."""
         self.accepted: dict[str, str] = {}
         """By id, the event of every message that was answered 202."""
 
@@ -117,6 +119,21 @@ class Oracle:
         self.expect(batch.epoch >= epoch, f"{what} after epoch {epoch}")
         self.expect(batch.expected == next_offset, f"{what}, where it stood at {next_offset}")
         self.fences[place] = batch.epoch, batch.next_offset
+
+    @property
+    def standing(self) -> set[TopicPartition]:
+        """Partitions that stopped themselves, and that nobody has let go on."""
+        return self.outlived - self.raised.keys()
+
+    def went_on(self, position: Position, stood: int) -> None:
+        """See an operator raise a lineage."""
+        place = position.topic, position.partition
+        self.happened("lineage_raised")
+        self.note(
+            "operator", "raises", *place, "to lineage", position.lineage, "from", stood, "to", position.next_offset
+        )
+        self.raised.setdefault(place, []).append((stood, position.next_offset))
+        self.fences[place] = position.epoch, position.next_offset
 
     def failed_over(self, positions: Sequence[Position]) -> None:
         """See that the store has lost its newest transactions, and stands here now."""

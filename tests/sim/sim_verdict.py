@@ -5,7 +5,7 @@ more in the plainest way, without the fold, for what a fault in the fold itself 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sim_clients import Application
@@ -13,11 +13,13 @@ from sim_plain import Plain
 from sim_workload import LIVE, PREMATCH, SPORT_OF
 
 from sb_core import shown, sports, topics
+from sb_core.messages import Odds
 from sb_core.precedence import ranker
 from sb_core.records import Fetched, Position
+from sb_core.shown import Event
 from sb_distribute.loader import assembled
+from sb_process import lineage, render
 from sb_process import plan as planning
-from sb_process import render
 from sb_process.plan import Plan, Surroundings
 from sb_process.state import PartitionState, StoredHead, encoder
 
@@ -50,16 +52,36 @@ async def judge(world: "World", applications: Sequence[Application]) -> None:
         world.oracle.violated(f"{[who for who, _ in early]} had {event} at rev {rev}, which was never published")
     plain = Plain(feeds)
     for versions in world.oracle.versions.values():
-        for said in plain.faults(versions[-1]) if versions[-1].event in plain.said else ():
-            world.oracle.violated(said)
+        _plainly(world, versions[-1], plain)
+
+
+def _plainly(world: "World", event: Event, plain: Plain) -> None:
+    """See that an event is what the feed says of it, without the fold."""
+    for said in plain.faults(event) if event.event in plain.said else ():
+        world.oracle.violated(said)
+    for said in _open_since(world, event, plain):
+        world.oracle.violated(said)
 
 
 async def _outlived(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
-    """Partitions of which retention took something stand where they stood; nothing more can be asked of them."""
-    for place in world.oracle.outlived:
+    """Partitions of which retention took something stand where they stood, and nothing more can be asked of them; if an
+    operator let them go on, what was taken is as if never said."""
+    for place in world.oracle.standing:
         world.oracle.happened("partition_stopped")
         world.oracle.expect(await _stands(world, place), f"{place} went on by itself")
         del feeds[place]
+    for place, gaps in world.oracle.raised.items():
+        feeds[place] = [each for each in feeds[place] if not any(start <= each.offset < end for start, end in gaps)]
+
+
+def _open_since(world: "World", event: Event, plain: Plain) -> Iterator[str]:
+    """Say what is open in a partition whose lineage was raised, and has no odds since: stops of it may be gone."""
+    gaps = world.oracle.raised.get((topics.feed(event.sport), topics.partition_of(event.event)))
+    since = [each for each in plain.said.get(event.event, ()) if gaps and each[0] >= gaps[-1][1]]
+    priced = {(each.market, each.line) for _, _, said in since if isinstance(said, Odds) for each in said.markets}
+    for market in event.markets if gaps else ():
+        if market.open and (market.market, market.line) not in priced:
+            yield f"{event.event} {market.market}|{market.line} is open, and without odds since its lineage was raised"
 
 
 async def _stands(world: "World", place: tuple[str, int]) -> bool:
@@ -172,28 +194,66 @@ def _ticks(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
             world.oracle.expect(not late, f"{told.event}: its update of {told.at} came after the tick of {newest}")
 
 
-def fold_once(position: Position, records: Sequence[Fetched]) -> Plan | None:
-    """Fold a partition's records from its start in one go, as if nothing had ever happened to anybody."""
+def fold_once(position: Position, records: Sequence[Fetched], gaps: Sequence[tuple[int, int]]) -> Plan | None:
+    """Fold a partition's records from its start in one go, as if nothing had ever happened to anybody.
+
+    At each of the gaps all its events go over to the next lineage.
+    """
     if not records:
         return None
+    decoded = [planning.decode(each) for each in records]
+    starts = [0, *(goes_on for _, goes_on in gaps)]
+    ends = [*(stood for stood, _ in gaps), position.next_offset]
+    whole = Plan(next_offset=0, state=PartitionState(), counts=Counter())
+    listed: dict[str, list[str]] = {}
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        around = _around(position, number + 1)
+        if number:
+            events = sorted({event for events in listed.values() for event in events})
+            whole = _after(whole, _in_one_go(lineage.planned(events, whole.state, whole.folds, around, start)))
+        batch = [each for each in decoded if start <= each.record.offset < end]
+        if batch:
+            plan = planning.plan_batch(batch, whole.state, whole.folds, listed, around)
+            for producer, event in plan.listings:
+                listed.setdefault(producer, []).append(event)
+            whole = _after(whole, plan)
+    return whole
+
+
+def _after(whole: Plan, plan: Plan) -> Plan:
+    """Return what two plans come to, one after the other."""
+    plan.changes = [*whole.changes, *plan.changes]
+    plan.folds = {**whole.folds, **plan.folds}
+    return plan
+
+
+def _in_one_go(steps: Generator[None, None, Plan]) -> Plan:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            plan: Plan = done.value
+            return plan
+
+
+def _around(position: Position, number: int) -> Surroundings:
     sport = topics.sport_of(position.topic)
-    around = Surroundings(
+    return Surroundings(
         sport=sport,
         topic=position.topic,
         partition=position.partition,
-        lineage=position.lineage,
+        lineage=number,
         kinds=sports.get(sport).markets,
         rank=ranker(lambda _provider: 0),
         now=0,
         dead_letter_bytes_max=100_000,
     )
-    return planning.plan_batch([planning.decode(each) for each in records], PartitionState(), {}, {}, around)
 
 
 async def _partition(world: "World", position: Position, records: Sequence[Fetched]) -> None:
     """Rows, `rev`s, digests, change log and position are those of one uninterrupted fold."""
     oracle, store, place = world.oracle, world.store, (position.topic, position.partition)
-    plan = fold_once(position, records)
+    plan = fold_once(position, records, oracle.raised.get(place, ()))
     if plan is None:
         return
     oracle.expect(position.next_offset == plan.next_offset, f"{place} stands at {position.next_offset}")

@@ -23,9 +23,10 @@ from sb_core import topics
 from sb_core.adapters.memory_log import MemoryLog
 from sb_core.adapters.replica import ReplicaStore
 from sb_core.config import PipelineConfig
+from sb_core.errors import UnavailableError
 from sb_core.keyring import KeyRing
 from sb_core.ops import Ops
-from sb_core.records import Record
+from sb_core.records import Record, TopicPartition
 from sb_core.runtime import Context
 from sb_core.settings import Settings
 from sb_core.telemetry import Telemetry
@@ -34,6 +35,7 @@ from sb_distribute.join import Joiner
 from sb_distribute.node import Node
 from sb_distribute.stream import StreamServer
 from sb_ingest.service import IngestService
+from sb_local.lineage import raised
 from sb_process.processor import Processor
 
 SESSION_S_MAX: Final = 2.0
@@ -323,8 +325,11 @@ class World:
         await trio.sleep(NOTICED_S)
         self.unsettled -= 1
 
-    async def outlive(self, sport: str) -> None:
-        """Keep a sport's only processor away until retention has passed one of its positions: it stops that partition."""
+    async def outlive(self, sport: str, goes_on: bool) -> None:  # noqa: FBT001
+        """Keep a sport's only processor away until retention has passed one of its positions: it stops that partition.
+
+        An operator may let it go on, once that was noticed.
+        """
         name, place = f"{sport}-0", (topics.feed(sport), self.chance.seed % topics.PARTITIONS)
         while not self.oracle.outlived and not self.healing:
             await trio.sleep(self.chance.between(0.5, 1.5))
@@ -333,6 +338,27 @@ class World:
             if not self.processes[name].alive and await outlive(self.log, self.store, place):
                 self.trace.note(place, "is outlived")
                 self.oracle.outlived.add(place)
+        if goes_on and self.oracle.outlived:
+            await self._let_go_on(name, place)
+
+    async def _let_go_on(self, name: str, place: TopicPartition) -> None:
+        """Be the operator who reads that a partition stopped, stops its processor and raises its lineage."""
+        while not self.oracle.sometimes["said_partition_stopped"]:  # noqa: ASYNC110  virtual time costs nothing
+            await trio.sleep(0.2)
+        await trio.sleep(self.chance.between(1.0, 4.0))
+        self.crash(name)
+        stood = {each.partition: each.next_offset for each in await self.store.positions([place[0]])}[place[1]]
+        operator = Process("operator", 1)
+        context = self._context(operator, Wire(operator, self.chance, self.weather, self.oracle, self.nursery))
+        while place not in self.oracle.raised:
+            try:
+                await raised(context, place)
+            except UnavailableError:
+                await trio.sleep(0.3)
+            else:
+                position = {each.partition: each for each in await self.store.positions([place[0]])}[place[1]]
+                self.oracle.went_on(position, stood)
+        self.crash(name)  # it may have come back before, and have stopped that partition again
 
     async def slip(self) -> None:
         """Put a record into a feed that nobody can read, counted as a foreign writer would."""

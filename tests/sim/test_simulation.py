@@ -64,6 +64,7 @@ SOMETIMES = (
     "conflated_shut",
     "published_after_takeover",
     "partition_stopped",
+    "lineage_raised",
     "closed_4408",
     "half_open",
     "failover",
