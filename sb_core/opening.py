@@ -74,7 +74,7 @@ class _Opening:
         if self._settings.store_replica_url:
             store = ReplicaStore(store, await self._replica())
         cache = await self._cache()
-        await admin.create(topics.specs())
+        await admin.create(topics.specs(partitions=self._settings.partitions))
         return Opened(log, admin, store, cache, self._circuits)
 
     async def log(self) -> tuple[Log, LogAdmin]:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from sb_core.auth import Keys
 from sb_core.env_file import SettingsError as SettingsError
 from sb_core.env_file import read_env_file
-from sb_core.topics import SPORTS
+from sb_core.topics import SPORTS, counts
 
 PREFIX: Final = "SB_"
 PORTS: Final[Mapping[str, int]] = {
@@ -80,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention_days: int = 30
     ts_ahead_ms_max: int = 10_000
     lag_ms_max: int = 5_000
+    partitions: str = ""
     pipeline: str = "pipeline.toml"
     stop_deadline_s: int = 10
     http_connections_max: int = 1_000
@@ -196,6 +197,9 @@ SETTINGS: Final = (
     Setting("retention_days", "days", "How long the change log in the store is kept."),
     Setting("ts_ahead_ms_max", "ms", "A message whose `ts` is further ahead of its arrival is refused.", 0),
     Setting("lag_ms_max", "ms", "Beyond this age of a node's picture, its events are `stale`."),
+    Setting(
+        "partitions", "counts", "`sport=count,…` after `sb topics repartition`; a sport's topics have 12 otherwise."
+    ),
     Setting("pipeline", "path", "The pipeline's configuration (markets, rules, precedence, steps)."),
     Setting("stop_deadline_s", "s", "Time from a stop signal to the end of the process."),
     Setting("http_connections_max", "connections", "Open HTTP connections a service; beyond it new ones wait."),
@@ -286,6 +290,10 @@ def check(settings: Settings) -> None:
         if url and (scheme not in schemes or ":" not in url):
             raise SettingsError(f"{PREFIX}{field.upper()} must begin with {' or '.join(f'{s}:' for s in schemes)}")
     recovery_targets(settings.recovery_urls)
+    try:
+        counts(settings.partitions)
+    except ValueError as error:
+        raise SettingsError(f"SB_PARTITIONS: {error}") from error
     try:
         keys = Keys.parse(settings.api_keys)
     except ValueError as error:

@@ -13,7 +13,8 @@ from sb_core import sports as registry
 SPORTS: Final = registry.names()
 """The sports registered in sb_core/sports/__init__.py."""
 PARTITIONS: Final = 12
-"""Partitions of each sport's feed and updates topics; fixed when a topic is made."""
+"""Partitions of each sport's feed and updates topics, unless SB_PARTITIONS says otherwise; fixed when a topic is made."""
+PARTITIONS_MAX: Final = 1_000
 
 ALIVE: Final = "sports-alive"
 EVENTS: Final = "sports-events"
@@ -51,12 +52,27 @@ def sport_of(topic: str) -> str:
     return topic.rsplit("-", 1)[1]
 
 
-def specs(sports: tuple[str, ...] | None = None) -> tuple[TopicSpec, ...]:
-    """List every topic of the system with its settings; of all registered sports unless some are named."""
+def counts(text: str) -> dict[str, int]:
+    """Return every sport's number of partitions, where some differ by `sport=count,…`. Raises ValueError."""
+    found = dict.fromkeys(registry.names(), PARTITIONS)
+    for part in filter(None, text.split(",")):
+        sport, _, count = part.strip().partition("=")
+        if sport not in found or not (count.isascii() and count.isdigit() and 1 <= int(count) <= PARTITIONS_MAX):
+            raise ValueError(f"{part!r} is not sport=count with a count of 1 to {PARTITIONS_MAX}")
+        found[sport] = int(count)
+    return found
+
+
+def specs(sports: tuple[str, ...] | None = None, partitions: str = "") -> tuple[TopicSpec, ...]:
+    """List every topic of the system with its settings; of all registered sports unless some are named.
+
+    `partitions` is SB_PARTITIONS.
+    """
     sports = registry.names() if sports is None else sports
+    count = counts(partitions)
     return (
-        *(TopicSpec(feed(sport), PARTITIONS, 7 * _DAY_MS) for sport in sports),
-        *(TopicSpec(updates(sport), PARTITIONS, 3 * _DAY_MS) for sport in sports),
+        *(TopicSpec(feed(sport), count[sport], 7 * _DAY_MS) for sport in sports),
+        *(TopicSpec(updates(sport), count[sport], 3 * _DAY_MS) for sport in sports),
         TopicSpec(ALIVE, 1, _DAY_MS),
         TopicSpec(EVENTS, 1, None, compacted=True),
         TopicSpec(PRODUCERS, 1, None, compacted=True),

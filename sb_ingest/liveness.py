@@ -11,7 +11,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from sb_core import sports, topics
+from sb_core import topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError, RefusedForNowError, UnavailableError
 from sb_core.messages import Alive, Producer, SnapshotComplete, decode, encode
 from sb_core.ports import Reader, Recovery
@@ -213,10 +213,10 @@ class LivenessOwner:
         counts: dict[str, int] = {}
         for each in changes.told:
             value = encode(each.message(now))
-            for sport in sports.names():
+            for sport, count in topics.counts(self._context.settings.partitions).items():
                 topic = topics.feed(sport)
-                records.extend(Record(topic, each.key, value, now, number) for number in range(topics.PARTITIONS))
-                counts[f"system:{sport}"] = counts.get(f"system:{sport}", 0) + topics.PARTITIONS
+                records.extend(Record(topic, each.key, value, now, number) for number in range(count))
+                counts[f"system:{sport}"] = counts.get(f"system:{sport}", 0) + count
         records.extend(
             Record(topics.PRODUCERS, each.key, _encoder.encode(each), now) for each in changes.touched.values()
         )

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
-from sb_core import sports, topics
+from sb_core import topics
 from sb_core.errors import DependencyError
 from sb_core.keyring import KeyRing
 from sb_core.messages import Tick, encode
@@ -144,13 +144,13 @@ class IngestService:
     def _ticks(self) -> tuple[list[Record], Mapping[str, int]]:
         now = self.context.clock.now_ms()
         value = encode(Tick(ts=now, received=now))
-        names = sports.names()
+        counts = topics.counts(self.context.settings.partitions)
         records = [
             Record(topics.feed(name), TICK_KEY, value, now, number)
-            for name in names
-            for number in range(topics.PARTITIONS)
+            for name, count in counts.items()
+            for number in range(count)
         ]
-        return records, {f"system:{name}": topics.PARTITIONS for name in names}
+        return records, {f"system:{name}": count for name, count in counts.items()}
 
     async def _sweep(self) -> None:
         while True:

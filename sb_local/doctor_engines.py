@@ -47,10 +47,9 @@ async def _bounded(ask: Look, settings: Settings) -> str:
 async def _log(settings: Settings) -> str:
     async with open_log(settings, SystemClock()) as (_, admin):
         there = await admin.topics()
-    missing = [spec.name for spec in topics.specs() if spec.name not in there]
-    other = [
-        spec.name for spec in topics.specs() if spec.name in there and there[spec.name].partitions != spec.partitions
-    ]
+    wanted = topics.specs(partitions=settings.partitions)
+    missing = [spec.name for spec in wanted if spec.name not in there]
+    other = [spec.name for spec in wanted if spec.name in there and there[spec.name].partitions != spec.partitions]
     if other:
         return f"topics with another number of partitions: {', '.join(other)}"
     return f"topics that are missing, for services to make: {', '.join(missing)}" if missing else ""

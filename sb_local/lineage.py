@@ -43,13 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--sport", required=True, choices=sports.names())
     command.add_argument("--partition", required=True, type=int)
     arguments = parser.parse_args(argv)
-    if not 0 <= arguments.partition < topics.PARTITIONS:
-        parser.error(f"partitions are 0 to {topics.PARTITIONS - 1}")
     try:
         settings = settings_module.load()
     except SettingsError as error:
         sys.stderr.write(f"sb lineage: {error}\n")
         return 2
+    count = topics.counts(settings.partitions)[arguments.sport]
+    if not 0 <= arguments.partition < count:
+        parser.error(f"partitions are 0 to {count - 1}")
     name = f"{topics.feed(arguments.sport)}/{arguments.partition}"
     sys.stderr.write(
         f"All events of {name} will be closed until newer odds come, and every reader will take new snapshots."

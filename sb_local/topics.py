@@ -1,7 +1,7 @@
 """`sb topics`: the topics of the log, looked at, made, and held against what they must be.
 
-The rule: nothing that exists is changed. A topic's number of partitions decides where an event's messages lie, so one
-that differs is refused here as it is by the services.
+The rule: nothing that exists is changed, but by `repartition`. A topic's number of partitions decides where an event's
+messages lie, so one that differs is refused here as it is by the services.
 """
 
 import argparse
@@ -14,13 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from sb_core import settings as settings_module
-from sb_core import topics
+from sb_core import sports, topics
 from sb_core.errors import ContractError, DependencyError
 from sb_core.opening import open_log
 from sb_core.ports import LogAdmin
 from sb_core.runtime import SystemClock, route_logging
 from sb_core.settings import Settings, SettingsError
 from sb_core.topics import TopicSpec
+from sb_local.repartition import repartition
 
 DAY_MS = 86_400_000
 
@@ -50,13 +51,13 @@ def wrongs(wanted: TopicSpec, found: TopicSpec | None) -> str:
     return "; ".join(said)
 
 
-async def _rows(admin: LogAdmin) -> list[Row]:
+async def _rows(settings: Settings, admin: LogAdmin) -> list[Row]:
     found = await admin.topics()
     starts, ends = await admin.starts(list(found)), await admin.ends(list(found))
     records: dict[str, int] = dict.fromkeys(found, 0)
     for place, end in ends.items():
         records[place[0]] += end - starts[place]
-    wanted = {spec.name: spec for spec in topics.specs()}
+    wanted = {spec.name: spec for spec in topics.specs(partitions=settings.partitions)}
     return [_row(wanted.get(name), found.get(name), records.get(name, 0)) for name in sorted({*wanted, *found})]
 
 
@@ -76,8 +77,8 @@ def _row(wanted: TopicSpec | None, found: TopicSpec | None, records: int) -> Row
 async def _run(settings: Settings, command: str) -> list[Row]:
     async with open_log(settings, SystemClock()) as (_, admin):
         if command == "create":
-            await admin.create(topics.specs())
-        return await _rows(admin)
+            await admin.create(topics.specs(partitions=settings.partitions))
+        return await _rows(settings, admin)
 
 
 def _kept(spec: TopicSpec) -> str:
@@ -102,6 +103,9 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text).add_argument("--json", action="store_true")
+    command = commands.add_parser("repartition", help="give a sport's topics more partitions")
+    command.add_argument("--sport", required=True, choices=sports.names())
+    command.add_argument("--partitions", required=True, type=int)
     return made
 
 
@@ -118,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = settings_module.load()
         route_logging("topics", settings)
+        if arguments.command == "repartition":
+            return _repartition(settings, arguments.sport, arguments.partitions)
         rows = anyio.run(partial(_run, settings, arguments.command), backend="trio")
     except SettingsError as error:
         sys.stderr.write(f"sb topics: {error}\n")
@@ -127,6 +133,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     _print(rows, as_json=arguments.json)
     return 1 if arguments.command == "verify" and any(row.wrong for row in rows) else 0
+
+
+def _repartition(settings: Settings, sport: str, count: int) -> int:
+    """Ask for the topic's name typed, and do it."""
+    before, name = topics.counts(settings.partitions)[sport], topics.feed(sport)
+    if not before <= count <= topics.PARTITIONS_MAX:
+        raise SettingsError(f"{name} has {before} partitions: it can have more, up to {topics.PARTITIONS_MAX}")
+    sys.stderr.write(
+        f"Ingest, distribution and the processors of {sport} must be stopped, with everything processed; their events\n"
+        f"go to other partitions, and every reader takes new snapshots.\nType {name} to go on: "
+    )
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != name:
+        sys.stderr.write("nothing was changed\n")
+        return 1
+    sys.stdout.write(anyio.run(repartition, settings, sport, count, backend="trio") + "\n")
+    return 0
 
 
 if __name__ == "__main__":

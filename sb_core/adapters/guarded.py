@@ -134,6 +134,10 @@ class GuardedStore:
         """Ask the store."""
         return await self._call(partial(self.inner.raise_lineage, partition, next_offset))
 
+    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+        """Ask the store."""
+        await self._call(partial(self.inner.repartition, topic, lineage, states))
+
     async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
         """Ask the store."""
         return await self._call(partial(self.inner.positions, topics))

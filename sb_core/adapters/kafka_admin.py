@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from aiokafka import TopicPartition as Place
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -108,6 +108,10 @@ class Admin:
         """Make what is missing, and the account's topic; return all topics. Raises ContractError when one differs."""
         return await _within(CREATE_DEADLINE_S, "create topics", self._create, (*specs, _ACCOUNT_SPEC))
 
+    async def grow(self, specs: Sequence[TopicSpec]) -> dict[str, int]:
+        """Add partitions; return all topics. Raises ContractError for one that has more, or isn't there."""
+        return await _within(CREATE_DEADLINE_S, "grow topics", self._grow, specs)
+
     async def starts(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the oldest kept offsets."""
         asked = self._asked(places)
@@ -170,6 +174,22 @@ class Admin:
         while not await self._led(specs):  # noqa: ASYNC110  it happens at the brokers
             await asyncio.sleep(RETRY_S)
         return await self._create(specs)
+
+    async def _grow(self, specs: Sequence[TopicSpec]) -> dict[str, int]:
+        known = await self._topics()
+        for spec in specs:
+            if not 0 < known.get(spec.name, 0) <= spec.partitions:
+                raise ContractError(f"topic {spec.name} is not there, or has more than {spec.partitions} partitions")
+        growing = {
+            self._prefix + spec.name: NewPartitions(spec.partitions)
+            for spec in specs
+            if known[spec.name] < spec.partitions
+        }
+        if growing:
+            await self._admin.create_partitions(growing)
+        while not await self._led(specs):  # noqa: ASYNC110  it happens at the brokers
+            await asyncio.sleep(RETRY_S)
+        return await self._topics()
 
     def _new(self, spec: TopicSpec, replication: int) -> NewTopic:
         settings = topic_settings(spec, replication)

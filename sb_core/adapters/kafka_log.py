@@ -98,6 +98,11 @@ class KafkaLog:
         self._check_open()
         self._topics = await self._bridge.call(self._admin.create, specs, deadline_s=CREATE_DEADLINE_S + SLACK_S)
 
+    async def grow(self, specs: Sequence[TopicSpec]) -> None:
+        """Add partitions to topics. Raises ContractError for one that has more, or isn't there."""
+        self._check_open()
+        self._topics = await self._bridge.call(self._admin.grow, specs, deadline_s=CREATE_DEADLINE_S + SLACK_S)
+
     async def topics(self) -> Mapping[str, TopicSpec]:
         """Return all topics as they were made."""
         self._check_open()

@@ -115,6 +115,14 @@ class MemoryLog:
             for n in range(spec.partitions):
                 self._partitions.setdefault((spec.name, n), _Partition())
 
+    async def grow(self, specs: Sequence[TopicSpec]) -> None:
+        """Add partitions to topics. Raises ContractError for one that has more, or isn't there."""
+        for spec in specs:
+            if self._spec(spec.name).partitions > spec.partitions:
+                raise ContractError(f"topic {spec.name} has more than {spec.partitions} partitions")
+            del self._specs[spec.name]
+        await self.create(specs)
+
     async def topics(self) -> Mapping[str, TopicSpec]:
         """Return all topics as they were made."""
         await anyio.lowlevel.checkpoint()

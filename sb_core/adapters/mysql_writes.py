@@ -4,6 +4,7 @@ The rules: who writes a partition's rows passes its fence first, in the same tra
 a guard in the statement, for nothing is read and then written.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec.structs import astuple
@@ -13,6 +14,7 @@ from sb_core.adapters.mysql_connect import QuietCursor
 from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
 from sb_core.errors import FencedError
 from sb_core.records import GENERATIONS_SKIPPED, Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
+from sb_core.topics import partition_of
 
 _EVENT_COLUMNS: Final = EventRow.__struct_fields__
 _MARKET_COLUMNS: Final = MarketRow.__struct_fields__
@@ -136,6 +138,21 @@ async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_off
         (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
     )
     return await _own(cursor, "lineage", partition)
+
+
+async def repartition(cursor: QuietCursor, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+    """Go on with as many partitions as there are states."""
+    found = await query(cursor, "SELECT producer, event FROM listings WHERE topic = %s", (topic,))
+    await cursor.execute("DELETE FROM listings WHERE topic = %s", (topic,))
+    await _LISTINGS.write(cursor, [(topic, partition_of(row[1], len(states)), *row) for row in found])
+    rows = await query(cursor, "SELECT IFNULL(MAX(cache_generation), 0) FROM positions WHERE topic = %s", (topic,))
+    for number, state in enumerate(states):
+        await cursor.execute(
+            "INSERT INTO positions VALUES (%s, %s, %s, 1, '', 0, 0, %s, %s) ON DUPLICATE KEY UPDATE"
+            " lineage = VALUES(lineage), epoch = epoch + 1, owner = '',"
+            " cache_generation = VALUES(cache_generation), state = VALUES(state)",
+            (topic, number, lineage, int(rows[0][0]) + 1, state.decode()),
+        )
 
 
 async def _own(cursor: QuietCursor, column: str, partition: TopicPartition) -> int:

@@ -36,6 +36,7 @@ class ReplicaStore:
         self.outbox = primary.outbox
         self.raise_cache_generation = primary.raise_cache_generation
         self.raise_lineage = primary.raise_lineage
+        self.repartition = primary.repartition
         self.positions = primary.positions
         self.account = primary.account
         self.history = primary.history

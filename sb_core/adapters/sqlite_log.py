@@ -107,6 +107,12 @@ class SqliteLog:
         await self._change("create topics", file.create, specs)
         self._learn_topics()
 
+    async def grow(self, specs: Sequence[TopicSpec]) -> None:
+        """Add partitions to topics. Raises ContractError for one that has more, or isn't there."""
+        self._check_open()
+        await self._change("grow topics", file.grow, specs)
+        self._learn_topics()
+
     async def topics(self) -> Mapping[str, TopicSpec]:
         """Return all topics as they were made."""
         await anyio.lowlevel.checkpoint()
@@ -229,7 +235,7 @@ class SqliteLog:
         for (partition, record), offset in zip(planned.rows, planned.offsets, strict=True):
             if record.topic in self._readers.topics:
                 topics[record.topic] = None
-                number = partition - self._topics[record.topic].ids[0]  # ids of a topic are consecutive
+                number = self._numbers[partition]
                 fresh.setdefault(partition, []).append(
                     Fetched(record.topic, number, offset, record.key, record.value, record.ts, record.headers)
                 )
@@ -271,6 +277,7 @@ class SqliteLog:
     def _learn_topics(self) -> None:
         with mapped_errors("topics"):
             self._topics = file.catalogue(self._reader)
+        self._numbers = {each: n for topic in self._topics.values() for n, each in enumerate(topic.ids)}
 
     def _topic(self, name: str) -> Topic:
         if name not in self._topics:

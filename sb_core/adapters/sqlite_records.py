@@ -155,6 +155,21 @@ def create(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> None:
                 )
 
 
+def grow(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> None:
+    """Add partitions to topics, all or none."""
+    with transaction(connection):
+        there = catalogue(connection)
+        for spec in specs:
+            found = there.get(spec.name)
+            if found is None or found.spec.partitions > spec.partitions:
+                raise ContractError(f"topic {spec.name} is not there, or has more than {spec.partitions} partitions")
+            connection.execute("UPDATE topics SET partitions = ? WHERE name = ?", (spec.partitions, spec.name))
+            connection.executemany(
+                "INSERT INTO partitions (topic, partition) VALUES (?, ?)",
+                [(spec.name, n) for n in range(found.spec.partitions, spec.partitions)],
+            )
+
+
 def bounds(connection: sqlite3.Connection, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return (oldest kept offset, end) per partition id."""
     if len(partitions) == 1:

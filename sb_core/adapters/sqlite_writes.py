@@ -4,6 +4,7 @@ The rule: who writes a partition's rows passes its fence first, in the same tran
 """
 
 import sqlite3
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -14,6 +15,7 @@ from sb_core.adapters.sqlite_connect import transaction
 from sb_core.adapters.sqlite_queries import position
 from sb_core.errors import FencedError
 from sb_core.records import GENERATIONS_SKIPPED, Batch, Position, TopicPartition
+from sb_core.topics import partition_of
 
 PRUNED_ROWS_MAX: Final = 1_000
 """Rows that one transaction of `prune` looks at, so that commits don't wait for it."""
@@ -135,6 +137,23 @@ def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, nex
             (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
         ).fetchall()
         return int(row[0][0])
+
+
+def repartition(connection: sqlite3.Connection, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+    """Go on with as many partitions as there are states."""
+    with transaction(connection):
+        found = connection.execute("SELECT producer, event FROM listings WHERE topic = ?", (topic,)).fetchall()
+        connection.execute("DELETE FROM listings WHERE topic = ?", (topic,))
+        _LISTINGS.write(connection, [(topic, partition_of(row[1], len(states)), *row) for row in found])
+        (highest,) = connection.execute(
+            "SELECT ifnull(max(cache_generation), 0) FROM positions WHERE topic = ?", (topic,)
+        ).fetchone()
+        connection.executemany(
+            "INSERT INTO positions VALUES (?, ?, ?, 1, '', 0, 0, ?, CAST(? AS TEXT)) ON CONFLICT (topic, partition)"
+            " DO UPDATE SET lineage = excluded.lineage, epoch = epoch + 1, owner = '',"
+            " cache_generation = excluded.cache_generation, state = excluded.state",
+            [(topic, number, lineage, highest + 1, state) for number, state in enumerate(states)],
+        )
 
 
 def prune_changes(connection: sqlite3.Connection, partition: TopicPartition, before_ms: int) -> int:

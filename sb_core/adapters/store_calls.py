@@ -72,6 +72,13 @@ class StoreCalls(ABC):
         """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
         return await self._write("lineage", self._writes.raise_lineage, partition, next_offset)
 
+    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+        """Go on with as many partitions as there are states, each in its own; new ones begin at offset 0.
+
+        All have the lineage and a new cache generation and must be claimed again; listings go where names lead now.
+        """
+        await self._write("repartition", self._writes.repartition, topic, lineage, states)
+
     async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
         """Return the positions of these topics, ordered by topic and partition."""
         return await self._read("positions", self._queries.positions, topics)

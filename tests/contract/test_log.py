@@ -421,6 +421,22 @@ def test_topics_are_listed_as_they_were_made(open_log, run):
     run(main)
 
 
+def test_topics_grow_and_keep_what_they_have(open_log, run):
+    async def test(log):
+        await log.append([record(f"k{n}") for n in range(40)])
+        before = await log.ends([FEED])
+        for count in (6, 6):
+            await log.grow([TopicSpec(FEED, count, 7 * DAY_MS), TopicSpec(UPDATES, count, 3 * DAY_MS)])
+            assert (await log.partitions(FEED), await log.partitions(UPDATES)) == (6, 6)
+        assert (await log.topics())[FEED].partitions == 6
+        assert await log.ends([FEED]) == {**before, (FEED, 4): 0, (FEED, 5): 0}
+        for wrong in (TopicSpec(FEED, 5, 7 * DAY_MS), TopicSpec("nowhere", 5, None)):
+            with pytest.raises(ContractError):
+                await log.grow([wrong])
+
+    opened(open_log, run, test)
+
+
 def test_one_member_of_a_group_has_all_partitions(open_log, run):
     async def test(log):
         reader = log.reader([FEED, UPDATES], "processors")

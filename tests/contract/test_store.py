@@ -24,6 +24,7 @@ from sb_core.records import (
     ShownEvent,
     StoredEvent,
 )
+from sb_core.topics import partition_of
 
 FEED = "sports-feed-football"
 PLACE = (FEED, 3)
@@ -409,6 +410,31 @@ def test_the_account_adds_up_over_partitions_and_topics(open_store, run):
         assert await store.account([FEED]) == {"applied": 6, "dead_lettered:schema": 6}
         assert await store.account([FEED, "sports-feed-tennis", "none"]) == {"applied": 9, "dead_lettered:schema": 9}
         assert await store.account([]) == {}
+
+    opened(open_store, run, test)
+
+
+def test_more_partitions_go_on_with_listings_where_names_lead(open_store, run):
+    events = [f"e{n}" for n in range(50)]
+
+    async def test(store):
+        position = await store.claim(PLACE, "one")
+        await store.raise_cache_generation(PLACE, position.epoch, "one")
+        position = await committed(
+            store, position, 9, changes=[change_row(8, 1)], listings=[("uof:1", each) for each in events]
+        )
+        states = [b'{"tick":%d}' % n for n in range(5)]
+        await store.repartition(FEED, 7, states)
+        with pytest.raises(FencedError):
+            await store.commit(batch_of(position))
+        after = await store.positions([FEED])
+        assert [(each.partition, each.lineage, each.next_offset, each.done_offset, each.state) for each in after] == [
+            (n, 7, 9 if n == PLACE[1] else 0, 0, state) for n, state in enumerate(states)
+        ]
+        assert {each.cache_generation for each in after} == {position.cache_generation + 2}
+        listed = {n: list(await store.listing((FEED, n), "uof:1")) for n in range(5)}
+        assert listed == {n: sorted(each for each in events if partition_of(each, 5) == n) for n in range(5)}
+        assert len(await store.outbox(PLACE, 0, 10)) == 1
 
     opened(open_store, run, test)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sb_core import sports, topics
+from sb_core.settings import SettingsError, load
 
 # from Kafka's own UtilsTest.testMurmur2
 VECTORS = {
@@ -30,6 +31,18 @@ def test_partitions_are_in_range_and_all_used():
     used = {topics.partition_of(f"uof:sr:match:{number}") for number in range(500)}
     assert used == set(range(topics.PARTITIONS))
     assert {topics.partition_of(f"é:{number}", 3) for number in range(50)} == {0, 1, 2}
+
+
+def test_a_sport_may_have_other_partitions():
+    found = {spec.name: spec.partitions for spec in topics.specs(partitions="tennis=24, hockey=1")}
+    assert (found["sports-feed-tennis"], found["sports-updates-tennis"], found["sports-feed-hockey"]) == (24, 24, 1)
+    assert (found["sports-feed-football"], found["sports-events"]) == (12, 1)
+
+
+@pytest.mark.parametrize("text", ["chess=3", "tennis", "tennis=0", "tennis=1001", "tennis=-1", "tennis=٣", "=3"])
+def test_a_wrong_number_of_partitions_is_refused(text):
+    with pytest.raises(SettingsError, match="SB_PARTITIONS"):
+        load({"SB_PARTITIONS": text})
 
 
 def test_every_registered_sport_has_its_topics():

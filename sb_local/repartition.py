@@ -1,0 +1,80 @@
+"""`sb topics repartition`: more partitions for a sport, once everything that lies in them is through.
+
+The rules: only a person does this, typing the topic's name; nothing runs meanwhile, and services refuse to start until
+SB_PARTITIONS says the new number. The log grows first: with the new number set, the same command does what is left.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from sb_core import topics
+from sb_core.errors import ContractError
+from sb_core.records import Position, TopicPartition
+from sb_core.runtime import Context, open_context
+from sb_core.settings import Settings
+from sb_ingest.service import TICK_KEY
+from sb_process.state import PartitionState, encoder, partition_decoder
+
+RECORDS_MAX: Final = 1_000
+"""Records that are looked at together."""
+WAIT_S: Final = 1.0
+
+
+async def repartition(settings: Settings, sport: str, count: int) -> str:
+    """Give a sport's topics `count` partitions; return what to say. Raises ContractError where that can't be."""
+    wanted = changed(settings.partitions, sport, count)
+    feed = topics.feed(sport)
+    async with open_context(settings, "repartition") as context:
+        positions = {each.partition: each for each in await context.store.positions([feed])}
+        states = {number: partition_decoder.decode(each.state or b"{}") for number, each in positions.items()}
+        await _check_through(context, feed, positions, states)
+        both = {feed, topics.updates(sport)}
+        await context.admin.grow([spec for spec in topics.specs((sport,), wanted) if spec.name in both])
+        lineage = 1 + max((each.lineage for each in positions.values()), default=1)
+        # what is known of producers is the same everywhere, and new partitions have no record of it
+        newest = max(states.values(), key=lambda state: state.tick, default=PartitionState())
+        after = [replace(states.get(number, newest), lineage=lineage) for number in range(count)]
+        await context.store.repartition(feed, lineage, [encoder.encode(state) for state in after])
+    return f"{sport} has {count} partitions, with lineage {lineage}: set SB_PARTITIONS={wanted} for all services"
+
+
+def changed(text: str, sport: str, count: int) -> str:
+    """Return SB_PARTITIONS with another number for a sport."""
+    kept = [part for part in filter(None, text.split(",")) if part.partition("=")[0].strip() != sport]
+    return ",".join([*kept, f"{sport}={count}"])
+
+
+async def _check_through(
+    context: Context, feed: str, positions: Mapping[int, Position], states: Mapping[int, PartitionState]
+) -> None:
+    """Raise ContractError unless everything but ticks was processed and published."""
+    await _check_read(context, feed, {(feed, number): each.next_offset for number, each in positions.items()})
+    for number, each in positions.items():
+        left = await context.store.outbox((feed, number), each.done_offset, each.next_offset)
+        if left or states[number].lineage != each.lineage:
+            raise _not_through(feed, number)
+
+
+async def _check_read(context: Context, feed: str, nexts: Mapping[TopicPartition, int]) -> None:
+    starts, ends = await context.admin.starts([feed]), await context.admin.ends([feed])
+    at = {place: nexts.get(place, start) for place, start in starts.items()}
+    reader = context.log.reader([feed])
+    try:
+        while any(at[place] < end for place, end in ends.items()):
+            delivery = await reader.read(records_max=RECORDS_MAX, wait_s=WAIT_S)
+            for place in delivery.assigned:
+                reader.seek(place, at[place])
+            for record in delivery.records:
+                if record.key != TICK_KEY:
+                    raise _not_through(feed, record.partition)
+                at[feed, record.partition] = record.offset + 1
+    finally:
+        await reader.aclose()
+
+
+def _not_through(feed: str, number: int) -> ContractError:
+    return ContractError(
+        f"{feed}/{number} is not through: stop ingest, let the processors come to the end, and stop them"
+    )
