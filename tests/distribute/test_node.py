@@ -83,6 +83,7 @@ def test_an_event_that_is_seen_but_cannot_be_had(run, stage, a_market, monkeypat
     async def main():
         async with stage(events_held_max=1) as on:
             await on.change("uof:e1", a_market("1x2", "1.50"), stored=False)
+            await on.seen("uof:e1")
             await on.change("uof:e2", a_market("1x2", "1.50"))
             await on.seen("uof:e2")
             with pytest.raises(UnavailableError):
