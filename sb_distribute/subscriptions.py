@@ -45,29 +45,10 @@ class Subscription:
     """One `sub` of one client."""
 
     __slots__ = (
-        "_at_once",
-        "_initial",
-        "_owed",
-        "_pending",
-        "_shown_stale",
-        "_sports",
-        "_stale",
-        "_subscribed",
-        "bytes_max",
-        "conflate_ms",
-        "digest",
-        "due_ms",
-        "filter",
-        "indices",
-        "name",
-        "owner",
-        "phase_ms",
-        "scheduled",
-        "sent",
-        "synced",
-        "waiting_bytes",
-        "whole",
-    )
+        "_at_once", "_initial", "_owed", "_pending", "_shown_stale", "_sports", "_stale", "_subscribed",
+        "bytes_max", "conflate_ms", "digest", "due_ms", "filter", "indices", "name", "owner", "phase_ms",
+        "scheduled", "sent", "synced", "waiting_bytes", "whole",
+    )  # fmt: skip
 
     def __init__(
         self, name: str, wanted: Filter, indices: tuple[int, ...], owner: Any, *, conflate_ms: int, bytes_max: int
