@@ -159,7 +159,7 @@ class Admin:
             if known.get(spec.name, spec.partitions) != spec.partitions:
                 raise ContractError(
                     f"topic {spec.name} has {known[spec.name]} partitions, not {spec.partitions}; "
-                    "that is fixed for good"
+                    "SB_PARTITIONS and sb topics repartition say how many"
                 )
         missing = [spec for spec in specs if spec.name not in known]
         if not missing:

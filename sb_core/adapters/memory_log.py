@@ -108,7 +108,7 @@ class MemoryLog:
             there = self._specs.get(spec.name)
             if there is not None and there.partitions != spec.partitions:
                 raise ContractError(
-                    f"topic {spec.name} has {there.partitions} partitions, not {spec.partitions}; that is fixed for good"
+                    f"topic {spec.name} has {there.partitions} partitions, not {spec.partitions}; SB_PARTITIONS and sb topics repartition say how many"
                 )
         for spec in specs:
             self._specs[spec.name] = spec

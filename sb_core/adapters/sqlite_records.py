@@ -141,7 +141,7 @@ def create(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> None:
             if found is not None and found.spec.partitions != spec.partitions:
                 raise ContractError(
                     f"topic {spec.name} has {found.spec.partitions} partitions, not {spec.partitions};"
-                    " that is fixed for good"
+                    " SB_PARTITIONS and sb topics repartition say how many"
                 )
             connection.execute(
                 "INSERT INTO topics VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"

@@ -15,7 +15,7 @@ from sb_core import messages as m
 from sb_core import topics
 from sb_core.records import Record
 from sb_core.runtime import open_context
-from sb_core.settings import Settings
+from sb_core.settings import load
 
 pytestmark = pytest.mark.e2e
 
@@ -49,15 +49,25 @@ def until(holds):
         time.sleep(0.05)
 
 
-def lose_stops(pipeline, ts):
+@pytest.fixture
+def let_go():
+    """What retention does, a week later."""
+
+    async def let_go(context):
+        await context.admin.prune(context.clock.now_ms() + DAYS_8_MS)
+
+    return let_go
+
+
+def lose_stops(pipeline, ts, let_go):
     """Have stops come while no processor runs, and retention take them all."""
 
     async def main():
-        async with open_context(Settings(data=str(pipeline.data), log_level="error"), "test") as context:
+        async with open_context(load({**pipeline.environment(), "SB_LOG_LEVEL": "error"}), "test") as context:
             stops = [m.BetStop(ts=ts, id=f"stop:{each}", event=each, sport="football", provider="x") for each in EVENTS]
             await context.log.append([Record(FEED, each.event, m.encode(each), ts) for each in stops])
             ends = await context.admin.ends([FEED])
-            await context.admin.prune(context.clock.now_ms() + DAYS_8_MS)
+            await let_go(context)
             assert (await context.admin.starts([FEED]))[FEED, PARTITION] == ends[FEED, PARTITION]
 
     anyio.run(main, backend="trio")
@@ -80,7 +90,7 @@ def raise_lineage(pipeline):
     assert "with lineage 2" in done.stdout
 
 
-def test_stops_that_retention_took_leave_nothing_open(tmp_path):
+def test_stops_that_retention_took_leave_nothing_open(tmp_path, let_go):
     pipeline = Pipeline(tmp_path / "data")
     ts = int(time.time() * 1000)
     try:
@@ -88,7 +98,7 @@ def test_stops_that_retention_took_leave_nothing_open(tmp_path):
         post(pipeline, *(odds(each, ts, "3.00") for each in (*EVENTS, OTHER)))
         until(lambda: all(opened(pipeline, each) for each in (*EVENTS, OTHER)))
         assert pipeline.stop()[0] == 0
-        lose_stops(pipeline, ts + 1)
+        lose_stops(pipeline, ts + 1, let_go)
         pipeline.start("--feed", "none", ready=False)
         until(lambda: "partition_stopped" in pipeline.tail())
         assert not pipeline.is_ready()
