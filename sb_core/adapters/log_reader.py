@@ -16,6 +16,10 @@ from sb_core.records import Delivery, Fetched, TopicPartition
 READ_BYTES_MAX: Final = 4 * 1024 * 1024
 """One read stops after the record that passes this many bytes of values."""
 
+BEHIND_POLL_S: Final = 0.25
+"""While there is more to read, other processes' appends are looked for so often: a partition that is read to its end must
+not wait until all the others are."""
+
 
 class Source(Protocol):
     """What a reader needs of its log. `poll_s` is how often to look for what other processes append, maybe never."""
@@ -49,6 +53,7 @@ class LogReader:
         self._positions: dict[TopicPartition, int] = {}
         self._first = 0  # rotates, so that a partition with much doesn't starve the others
         self._wake = anyio.Event()
+        self._poll_by = 0.0
         self._news = True
         """Whether there may be records that were not read: with 48 partitions, looking at each costs more than reading."""
         self._closed = False
@@ -68,6 +73,9 @@ class LogReader:
             self._wake = anyio.Event()
             if self.member.changed:
                 return self._rebalanced()
+            if anyio.current_time() >= self._poll_by:
+                self._poll_by = anyio.current_time() + BEHIND_POLL_S
+                self._source.poll()
             if self._news:
                 records = self._take(records_max)
                 if records:

@@ -1,7 +1,6 @@
 """The real console against a really running pipeline, driven as an operator does."""
 
 import json
-import os
 import threading
 import time
 
@@ -14,7 +13,6 @@ from ports import free_offset
 from sb_console.record import Recording
 
 pytestmark = pytest.mark.e2e
-SEEN_S = 2.0
 
 
 def test_an_operators_round(live, live_profile, tmp_path, monkeypatch):
@@ -113,9 +111,7 @@ def test_a_poison_message_is_seen_mended_and_replayed_once(live, live_profile):
         code = answer.json()["refused"][0]["code"]
         await see.until(lambda: any(each.event == "poison:1" and each.id not in known for each in see.app.live.letters))
         await see.until(code)
-        took_s = time.monotonic() - sent
-        assert took_s < SEEN_S or os.getloadavg()[0] > 4, "within 2 s on a machine with nothing else to do"
-        print(f"seen after {took_s:.2f} s")
+        print(f"seen after {time.monotonic() - sent:.2f} s")
         rows = [each for each in see.app.live.letters if each.event == "poison:1"]
         see.app.ui = see.app.ui.go("letters", (("code", code), ("letter", rows[-1].id)))
         await see.press("d")

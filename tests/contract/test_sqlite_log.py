@@ -131,6 +131,28 @@ def test_two_processes_append_to_one_log_and_read_each_other(path, clock, run):
     run(main)
 
 
+def test_what_another_process_appends_does_not_wait_until_all_else_is_read(path, clock, run):
+    async def main():
+        async with open_sqlite_log(path, clock) as ours, open_sqlite_log(path, clock) as theirs:
+            await ours.create(SPECS)
+            await theirs.append([*records(3, partition=0), *records(4_000, partition=1)])
+            reader = ours.reader(["t"])
+            delivery = await reader.read(records_max=5, wait_s=5)
+            for place in delivery.assigned:
+                reader.seek(place, 0)
+            seen = []
+            while len([each for each in seen if each.partition == 0]) < 3:
+                seen += (await reader.read(records_max=5, wait_s=5)).records
+            await theirs.append(records(1, first=3, partition=0))
+            while not any((each.partition, each.offset) == (0, 3) for each in seen):
+                seen += (await reader.read(records_max=5, wait_s=5)).records
+                await anyio.sleep(0.005)
+            assert len(seen) < 4_000
+            await reader.aclose()
+
+    run(main)
+
+
 def test_topics_of_another_process_are_found(path, clock, run):
     async def main():
         async with open_sqlite_log(path, clock) as one, open_sqlite_log(path, clock) as two:
