@@ -32,7 +32,7 @@ MACHINES = {
     "sb_console/lag.py": "tests/console/test_lag_verdicts.py tests/console/test_stalls.py",
     "sb_distribute/conflate.py": "tests/distribute/test_conflate.py",
     "sb_distribute/subscriptions.py": "tests/distribute/test_session.py tests/distribute/test_hub_property.py",
-    "sb_ingest/producers.py": "tests/ingest/test_producers.py",
+    "sb_ingest/producers.py": "tests/ingest/test_producers.py tests/ingest/test_recovery.py",
     "sb_ingest/recovery.py": "tests/ingest/test_recovery.py tests/ingest/test_producers.py",
     "sb_process/stops.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_stops.py",
     "sb_process/settle.py": "tests/process/test_book.py tests/process/test_fold_properties.py",

@@ -3,9 +3,10 @@
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from sb_core.messages import Alive, Producer, SnapshotComplete
-from sb_ingest.producers import Liveness, awaits, hear, passed
+from sb_ingest.producers import PRODUCERS_MAX, SESSION_MARGIN_MS, Liveness, awaits, hear, passed
 
 T = 1_000_000
 SESSION_MS = 60_000
@@ -268,3 +269,87 @@ def test_a_recoverys_request_is_told_before_its_answers_count(world) -> None:
     world.signal("recovering", T + 3, 0, recovery="r2")
     assert len(world.told) == 3
     assert not awaits(None, "r1")
+
+
+def test_what_was_taken_in_before_says_nothing_again(world) -> None:
+    world.offset = 7
+    world.alive(T)
+    world.offset = 3
+    world.alive(T + 1, subscribed=False)
+    assert world.told == [("up", 0, 0, None)]
+
+
+def test_as_many_producers_as_allowed_are_known_and_no_more(world) -> None:
+    world.table = {f"p:x{n}": Liveness(provider="p", producer=f"x{n}") for n in range(PRODUCERS_MAX - 1)}
+    world.alive(T)
+    assert world.state.state == "up"
+    stranger = Alive(ts=T, received=T, provider="p", producer="2", subscribed=True)
+    assert hear(world.table, stranger, 1) is None
+    world.alive(T + 1)
+    assert world.state.newest_ts == T + 1
+
+
+def test_the_sources_time_is_never_before_what_it_said() -> None:
+    assert Liveness(provider="p", producer="1").source_now(T) == 0
+    known = Liveness(provider="p", producer="1", newest_ts=T, newest_received=T + 100)
+    assert [known.source_now(now) for now in (T, T + 100, T + 101)] == [T, T, T + 1]
+
+
+def test_the_name_of_a_change_fits_and_says_which_recovery() -> None:
+    known = Liveness(provider="p", producer="1", state="recovering", gen=2, outage_since=T, recovery="r" * 300)
+    assert known.message(T).id == ("producer:p:1:2:recovering:1000000:" + "r" * 300)[:200]
+
+
+def test_older_alives_are_counted_anew_after_the_newest_and_after_a_step(world) -> None:
+    def older(count: int, ts: int) -> None:
+        for number in range(count):
+            world.alive(ts + number)
+
+    world.alive(T)
+    older(4, T - 900)
+    world.alive(T)
+    older(4, T - 800)
+    assert len(world.told) == 1
+    older(1, T - 700)
+    assert world.told[1:] == [("down", 1, T - 700, "clock_stepped")]
+    older(4, T - 2_000)
+    assert len(world.told) == 2
+    older(1, T - 1_000)
+    assert world.told[2:] == [("down", 2, T - 1_000, "clock_stepped")]
+
+
+def test_a_producer_that_comes_back_without_subscription_is_out_again(world) -> None:
+    world.alive(T, subscribed=False)
+    world.alive(T + 1, subscribed=False)
+    world.pass_until(T + 30_000)
+    world.alive(T + 31_000, subscribed=False)
+    assert [(state, gen) for state, gen, _, _ in world.told] == [("recovering", 1), ("down", 2), ("recovering", 3)]
+
+
+def test_a_request_stands_until_another_one_is_told(world) -> None:
+    world.alive(T, request="early")
+    assert (world.told, world.state.recovery) == ([("up", 0, 0, None)], None)
+    world.alive(T + 1, subscribed=False, request="r")
+    world.alive(T + 2, subscribed=False)
+    assert world.state.recovery == "r"
+    world.alive(T + 3, subscribed=False, request="s")
+    assert world.state.recovery == "s"
+
+
+def test_the_sources_time_is_that_of_when_it_was_said_first(world) -> None:
+    world.signal("unknown", T, T - 500)
+    world.signal("unknown", T + 10, T - 500)
+    world.signal("unknown", T + 20, T - 900)
+    assert (world.state.newest_ts, world.state.newest_received, world.state.heard) == (T - 500, T, T + 20)
+
+
+def test_silence_is_judged_at_its_limit_and_of_everybody() -> None:
+    down, session, alive = (Liveness(provider="p", producer=name, judged=True, heard=T) for name in "abc")
+    table = {"p:a": replace(down, state="down"), "p:b": replace(session, kind="session"), "p:c": alive}
+
+    def fallen(waited_ms: int) -> list[str]:
+        judged = passed(table, T + waited_ms, silent_ms=20_000, session_silent_ms=SESSION_MS)
+        return [each.producer for each in judged]
+
+    assert SESSION_MARGIN_MS == 30_000
+    assert [fallen(waited) for waited in (20_000, 20_001, 90_000, 90_001)] == [[], ["c"], ["c"], ["b", "c"]]
