@@ -35,7 +35,7 @@ schemathesis: $(VENV)/.dev
 		$(VENV)/schemathesis/bin/pip --disable-pip-version-check -q install 'schemathesis>=4.32,<5' >&2; }
 
 test-all: $(VENV)/.dev autobahn schemathesis lint imports types other-python
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --sim-seeds=2000
 
 # The oldest and the newest Python that are supported; the one in use is left out, one that isn't here is said to be missing.
 other-python: $(VENV)/.dev

@@ -193,7 +193,7 @@ class Batches:
             updates = [*updates, planning.tick_record(self._sport, held.partition, plan.ticked)]
         return Published(
             partition=held.partition,
-            epoch=held.epoch,
+            owner=held.owner,
             cache_generation=held.cache_generation,
             upto=plan.next_offset,
             changes=len(plan.changes),

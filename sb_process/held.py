@@ -67,8 +67,11 @@ class Held(Struct, kw_only=True):
             self.folds.popitem(last=False)
 
     def acknowledge(self, share: Published) -> None:
-        """Note what was published; a share of an earlier epoch says nothing, as its changes were claimed anew."""
-        if share.epoch == self.epoch:
+        """Note what was published; a share of an earlier holding says nothing, as its changes were claimed anew.
+
+        Its epoch may come again, when the store fails over and loses the claim; its owner doesn't.
+        """
+        if share.owner == self.owner:
             self.published = share.upto
             self.published_changes += share.changes
 

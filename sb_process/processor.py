@@ -224,7 +224,7 @@ class Processor:
             updates = [planning.update_record(self.sport, place[1], row.event, row.update, row.updated) for row in rows]
             share = Published(
                 partition=place[1],
-                epoch=position.epoch,
+                owner=held.owner,
                 cache_generation=position.cache_generation,
                 upto=min(end, done_max),
                 changes=len(rows) if end <= done_max else 0,

@@ -24,7 +24,7 @@ class Published(Struct, frozen=True):
     """One partition's share of a cycle: what to put and append, and up to where that makes the partition done."""
 
     partition: int
-    epoch: int
+    owner: str
     cache_generation: int
     upto: int
     changes: int

@@ -3,12 +3,15 @@
 import anyio
 import pytest
 from fold_driver import odds
+from msgspec.structs import replace
 from test_processor import FEED, UPDATES, append, drain, processing, world
 
 from sb_core import shown, topics
 from sb_core.errors import FencedError
+from sb_core.records import Position
 from sb_process.cycles import Cycles
 from sb_process.held import claimed
+from sb_process.publish import Published
 
 OTHER = next(f"uof:{n}" for n in range(2, 99) if topics.partition_of(f"uof:{n}") != topics.partition_of("uof:1"))
 
@@ -161,3 +164,14 @@ def test_no_more_cycles_than_the_limit_are_under_way(run, count_max):
         assert cycles.idle
 
     run(main)
+
+
+def test_what_a_holding_before_published_counts_for_none_after_it_though_its_epoch_comes_again():
+    """A store that fails over may lose a claim and give its epoch once more; the simulation found it (seed 1080)."""
+    position = Position(FEED, 5, 1, 4, "one", 14, 13, 1, b"{}")
+    held = claimed(position, "another")
+    share = Published(5, "one", 1, 16, 1, [], [])
+    held.acknowledge(share)
+    assert (held.published, held.published_changes) == (13, 0)
+    held.acknowledge(replace(share, owner="another", upto=14))
+    assert (held.published, held.published_changes) == (14, 1)

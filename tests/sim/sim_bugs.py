@@ -190,16 +190,16 @@ PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "memory_adopted_before_commit": (memory_adopted_before_commit, 40),
     "outbox_not_republished": (outbox_not_republished, 40),
     "done_offset_too_early": (done_offset_too_early, 40),
-    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 400),
+    "unknown_commit_taken_for_done": (unknown_commit_taken_for_done, 1000),
     "fenced_partition_dropped": (fenced_partition_dropped, 40),
     "duplicates_not_recognised": (duplicates_not_recognised, 40),
     "floors_ignored": (floors_ignored, 40),
     "listings_forgotten": (listings_forgotten, 40),
-    "cache_generation_not_raised": (cache_generation_not_raised, 100),
-    "cache_without_versions": (cache_without_versions, 200),
+    "cache_generation_not_raised": (cache_generation_not_raised, 40),
+    "cache_without_versions": (cache_without_versions, 1000),
     "accepted_before_durable": (accepted_before_durable, 40),
-    "ring_that_ends_taken_for_whole": (ring_that_ends_taken_for_whole, 100),
-    "loaded_ahead_taken_for_sent": (loaded_ahead_taken_for_sent, 400),
+    "ring_that_ends_taken_for_whole": (ring_that_ends_taken_for_whole, 40),
+    "loaded_ahead_taken_for_sent": (loaded_ahead_taken_for_sent, 1000),
 }
 """By name: the plant, and within how many seeds it must be found."""
 

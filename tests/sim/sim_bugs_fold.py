@@ -225,9 +225,9 @@ FOLD_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "rollback_leaves_no_floor": (rollback_leaves_no_floor, 40),
     "second_stop_ignored": (second_stop_ignored, 40),
     "outage_forgotten": (outage_forgotten, 40),
-    "unreadable_record_passed_over": (unreadable_record_passed_over, 400),
-    "stops_of_markets_forgotten": (stops_of_markets_forgotten, 400),
-    "stop_spares_its_own_ts": (stop_spares_its_own_ts, 400),
+    "unreadable_record_passed_over": (unreadable_record_passed_over, 40),
+    "stops_of_markets_forgotten": (stops_of_markets_forgotten, 1000),
+    "stop_spares_its_own_ts": (stop_spares_its_own_ts, 40),
     "prices_half_taken": (prices_half_taken, 40),
-    "open_over_a_lineage": (open_over_a_lineage, 400),
+    "open_over_a_lineage": (open_over_a_lineage, 1000),
 }
