@@ -199,5 +199,7 @@ def test_ending_leaves_no_thread_behind(live_profile):
         await see.press("q")
 
     drive(live_profile, work)
-    assert {each.name for each in threading.enumerate()} - before <= {"asyncio_0"}
+    left = {each.name for each in threading.enumerate()} - before
+    # Trio's idle workers are named so, and end by themselves after ten seconds without work
+    assert {name for name in left if not name.startswith("Trio thread ")} <= {"asyncio_0"}
     assert "collectors" not in {each.name for each in threading.enumerate()}

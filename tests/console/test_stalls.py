@@ -23,7 +23,7 @@ from sb_console.reduce import first, reduce
 
 PORTS = (4000, 4002, 4003, 4004, 4101, 4102, 4103, 4104)
 SERVICES = {"ingest": 4000, "distribute": 4002}
-WAIT_S = 120.0
+WAIT_S = 300.0
 BACKLOG = 24_000
 PER_REQUEST = 250
 WITHIN = 0.30
