@@ -36,8 +36,6 @@ GC_THRESHOLDS: Final = (1_000, 10, 10_000)
 looking through what is new is to be short (2 ms; with the other services' thresholds 60 ms twice a second), and looking
 through all of it (200 ms and more) is to come about once in an hour."""
 TICK_S: Final = 0.02
-TURN_MS: Final = 10
-"""The world goes on by so much at a time; in between goes what is due."""
 AHEAD_MS: Final = 100
 STALL_MS_MAX: Final = 2_000
 """A world that stood still for longer goes on without the prices of that time."""
@@ -202,21 +200,12 @@ class Driver:
         begun_s: float | None = self._clock.monotonic_s()
         while True:
             if self.controls.state == "running":
-                await self._advance(self._clock.now_ms() + AHEAD_MS)
+                self.tick(self._clock.now_ms() + AHEAD_MS)
             if begun_s is not None and self._clock.monotonic_s() - begun_s > POPULATED_S:
                 # what a world needs lives long: looking through all of it again and again would make messages late
                 gc.freeze()
                 begun_s = None
             await anyio.sleep(TICK_S)
-
-    async def _advance(self, now_ms: int) -> None:
-        while self._world is not None and TURN_MS < now_ms - self._stood_ms <= STALL_MS_MAX:
-            before_ms = self._stood_ms
-            self.tick(before_ms + TURN_MS)
-            await anyio.lowlevel.checkpoint()
-            if self._stood_ms == before_ms or self.controls.state != "running":
-                return
-        self.tick(now_ms)
 
     def tick(self, now_ms: int) -> None:
         """Bring the world to a time."""
