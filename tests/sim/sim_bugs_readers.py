@@ -256,7 +256,6 @@ READER_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "last_change_for_all": (last_change_for_all, 40),
     "staleness_not_said": (staleness_not_said, 40),
     "cursor_ahead_of_what_waits": (cursor_ahead_of_what_waits, 1000),
-    "seen_forgotten_at_a_new_beginning": (seen_forgotten_at_a_new_beginning, 1000),
     "cursor_kept_at_a_new_beginning": (cursor_kept_at_a_new_beginning, 1000),
     "silence_not_judged": (silence_not_judged, 1000),
     "producers_told_in_part": (producers_told_in_part, 40),
@@ -264,6 +263,7 @@ READER_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
 }
 UNPROVEN: Final = (
     older_than_seen_taken,
+    seen_forgotten_at_a_new_beginning,
     wall_clock_trusted,
     snapshot_always_taken,
     settling_taken_for_done,
