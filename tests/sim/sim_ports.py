@@ -305,7 +305,8 @@ class SimReader:
                 self._without_leader.clear()
         finally:
             for place, offset in self._without_leader.items():
-                self._real._positions.setdefault(place, offset)
+                if place not in self._real._positions:
+                    self._real.seek(place, offset)
             self._without_leader.clear()
         return delivery
 
