@@ -99,7 +99,7 @@ class Console(App[int], inherit_bindings=False):
         self._actions = keymap(profile.keys)
         self._generator = base_url(profile.settings, "feed-generator")
         self._canvas = Canvas()
-        self._painted_s = 0.0
+        self._paint_by_s = 0.0
         self._beat_s = time.monotonic()
         self._dirty = True
         self._files: list[FileSink] = []
@@ -189,7 +189,9 @@ class Console(App[int], inherit_bindings=False):
         if self.recorder.failed is not None:
             self.ui = self.ui.told(f"recording ended: {self.recorder.failed}", "bad")
             self.recorder.failed = None
-        if self._dirty and now - self._painted_s >= 1 / PAINTS_PER_S:
+        if self._dirty and now >= self._paint_by_s:
+            # counted from when it was due: else each paint would be up to a beat later than the one before
+            self._paint_by_s = max(self._paint_by_s, now - 1 / BEATS_PER_S) + 1 / PAINTS_PER_S
             self._paint()
 
     # out
@@ -270,7 +272,6 @@ class Console(App[int], inherit_bindings=False):
 
     def _paint(self) -> None:
         self._dirty = False
-        self._painted_s = time.monotonic()
         self.shown = frame(self.snapshot, self.ui, self._actions, self._moment())
         self.paints += 1
         self._canvas.show(self.shown.lines, self.ui.theme, self.profile.colour, ascii_only=self.ui.plain)
