@@ -68,14 +68,14 @@ def peer_rows(running: Stack, runs: int) -> list[Row]:
     found: dict[str, list[Run]] = {}
     missing: list[Row] = []
     lanes = bodies(engines.WARM_UP + LOOP_MESSAGES, engines.LANES)
-    with fresh(running) as parts:
-        engines.ingest(parts, lanes)
-        for peer in PEERS:
-            try:
-                for _ in range(runs):
+    for peer in PEERS:
+        try:
+            for _ in range(runs):
+                with fresh(running) as parts:  # tables, topics and positions of its own, as our processor has
+                    engines.ingest(parts, lanes)
                     found.setdefault(peer.what, []).append(peer_runs.run(parts, peer))
-            except PeerError as error:
-                missing.append((peer.what, "not measured", str(error).splitlines()[0]))
+        except PeerError as error:
+            missing.append((peer.what, "not measured", str(error).splitlines()[0]))
     rows: list[Row] = []
     for what, done in found.items():
         own = [each.told.cpu_s * 1e6 / each.told.all for each in done]
