@@ -31,11 +31,13 @@ from sb_core.adapters.mysql_connect import (
     said,
 )
 from sb_core.adapters.mysql_days import KEEP_HOUSE_S, keep_house
+from sb_core.adapters.mysql_groups import CommitGroups, is_large
 from sb_core.adapters.mysql_schema import LOCK_WAIT_S, MIGRATE_S, migrate, version
 from sb_core.adapters.store_calls import StoreCalls
 from sb_core.bridge import CANCEL_GRACE_S, Bridge, open_bridge
 from sb_core.errors import FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.ports import Clock
+from sb_core.records import Batch
 
 READERS_MAX: Final = 4
 """Connections that read at the same time."""
@@ -65,6 +67,7 @@ class MysqlStore(StoreCalls):
         self._bridge = bridge
         self._reading = Pool(address, READERS_MAX)
         self._writing = Pool(address, WRITERS_MAX, statements_max=STATEMENTS_CACHED_MAX)
+        self._groups = CommitGroups(self._commit_together)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -105,6 +108,16 @@ class MysqlStore(StoreCalls):
             for pool in (self._reading, self._writing):
                 await self._bridge.call(pool.close, deadline_s=SLACK_S)
 
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch, all or nothing, small ones together. Raises FencedError, UnavailableError, UnknownOutcomeError."""
+        if is_large(batch):
+            await self._write("commit", writes.commit, [batch])
+            return
+        self._check_open()
+        # the group before, its own, and its own alone
+        deadline_s = 3 * (TAKE_S + STATEMENTS_S + COMMIT_S) + SLACK_S
+        await self._bridge.call(self._groups.commit, batch, deadline_s=deadline_s)
+
     async def _read(self, what: str, work: Callable[..., Awaitable[T]], *args: Any) -> T:
         self._check_open()
         deadline_s = TAKE_S + READ_S + SLACK_S
@@ -144,6 +157,9 @@ class MysqlStore(StoreCalls):
             finally:
                 pool.give_back(connection, clean=clean)
             return result
+
+    async def _commit_together(self, batches: list[Batch]) -> None:
+        await self._transact("commit", writes.commit, (batches,))
 
     async def _transact(self, what: str, work: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         """Run one transaction: all of it or nothing."""

@@ -75,29 +75,38 @@ _COMPETITIONS: Final = Bulk(
 )
 
 
-async def commit(cursor: QuietCursor, batch: Batch) -> None:
-    """Write a batch. Raises FencedError."""
+async def commit(cursor: QuietCursor, batches: Sequence[Batch]) -> None:
+    """Write batches of different partitions, all or none. Raises FencedError."""
+    for batch in sorted(batches, key=lambda each: (each.topic, each.partition)):
+        await _pass_fence(cursor, batch)
+    await _EVENTS.write(cursor, [row for batch in batches for row in _events(batch)])
+    await _MARKETS.write(cursor, [_texts(row, 2) for batch in batches for row in batch.markets])
+    await _OUTCOMES.write(cursor, [astuple(row) for batch in batches for row in batch.outcomes])
+    await _CHANGES.write(cursor, [_texts(row, 1) for batch in batches for row in batch.changes])
+    await _PARTICIPANTS.write(cursor, [astuple(row) for batch in batches for row in batch.participants])
+    await _COMPETITIONS.write(cursor, [astuple(row) for batch in batches for row in batch.competitions])
+    await _LISTINGS.write(
+        cursor, [(batch.topic, batch.partition, *pair) for batch in batches for pair in batch.listings]
+    )
+    await _COUNTS.write(
+        cursor,
+        [(batch.topic, batch.partition, *count) for batch in batches for count in batch.counts.items() if count[1]],
+    )
+
+
+async def _pass_fence(cursor: QuietCursor, batch: Batch) -> None:
     place = batch.topic, batch.partition
     fence = (*place, batch.epoch, batch.owner, batch.expected, batch.done_before, batch.cache_generation)
     if await cursor.execute(_FENCE, (batch.next_offset, batch.done_offset, batch.state.decode(), *fence)) != 1:
         raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
-    began = _began(batch)
-    await _EVENTS.write(cursor, [(*_texts(row, 2), began.get(row.event, row.rev)) for row in batch.events])
-    await _MARKETS.write(cursor, [_texts(row, 2) for row in batch.markets])
-    await _OUTCOMES.write(cursor, [astuple(row) for row in batch.outcomes])
-    await _CHANGES.write(cursor, [_texts(row, 1) for row in batch.changes])
-    await _PARTICIPANTS.write(cursor, [astuple(row) for row in batch.participants])
-    await _COMPETITIONS.write(cursor, [astuple(row) for row in batch.competitions])
-    await _LISTINGS.write(cursor, [(*place, *pair) for pair in batch.listings])
-    await _COUNTS.write(cursor, [(*place, *count) for count in batch.counts.items() if count[1]])
 
 
-def _began(batch: Batch) -> dict[str, int]:
-    """Return the rev before the first that a batch gives, by event."""
+def _events(batch: Batch) -> list[Row]:
+    """Return a batch's event rows, each with the rev before the first that the batch gives."""
     began: dict[str, int] = {}
     for change in batch.changes:
         began[change.event] = min(began.get(change.event, change.rev), change.rev - 1)
-    return began
+    return [(*_texts(row, 2), began.get(row.event, row.rev)) for row in batch.events]
 
 
 def _texts(row: Any, count: int) -> Row:
