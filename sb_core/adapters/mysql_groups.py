@@ -71,13 +71,12 @@ class CommitGroups:
         try:
             await asyncio.wait({waiting.told})
         except asyncio.CancelledError:
-            waiting.gone = True
-            if waiting not in self._group:
+            if waiting in self._waiting:
                 self._waiting.remove(waiting)
                 raise
-            assert self._job is not None  # noqa: S101  there is one while there is a group
-            if not self._job.cancelling():  # twice would tear it from its COMMIT
-                self._job.cancel()
+            waiting.gone = True
+            if waiting in self._group and self._job is not None and not self._job.cancelling():
+                self._job.cancel()  # once: a second time would tear it from its COMMIT
             await asyncio.wait({waiting.told})
         error = None if waiting.told.cancelled() else waiting.told.exception()
         if error is not None:
@@ -107,10 +106,7 @@ class CommitGroups:
         await asyncio.wait({job})
         self._group, self._job = [], None
         if job.cancelled():
-            self._go_again([waiting for waiting in group if not waiting.gone])
-            for waiting in group:
-                if waiting.gone:
-                    waiting.told.cancel()
+            self._go_again(group)
             return
         error = job.exception()
         if len(group) > 1 and type(error) in {FencedError, DependencyError}:
@@ -123,4 +119,8 @@ class CommitGroups:
             waiting.tell(error)
 
     def _go_again(self, group: list[_Waiting]) -> None:
-        self._waiting.extendleft(reversed(group))
+        """Put those back who have not left."""
+        self._waiting.extendleft(waiting for waiting in reversed(group) if not waiting.gone)
+        for waiting in group:
+            if waiting.gone:
+                waiting.told.cancel()
