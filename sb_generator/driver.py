@@ -31,11 +31,14 @@ from sb_generator.struck import SpokenHandle
 from sb_generator.voice import LIVE
 from sb_generator.world import PRODUCERS, World, phases
 
-GC_THRESHOLDS: Final = (1_000, 10, 10_000)
+GC_THRESHOLDS: Final = (1_000, 4, 25_000)
 """For a process that does nothing else: a world is a million objects without cycles of which some are always replaced, so
-looking through what is new is to be short (2 ms; with the other services' thresholds 60 ms twice a second), and looking
+looking through what is new is to be short (below a millisecond; with the other services' thresholds 60 ms twice a second), and looking
 through all of it (200 ms and more) is to come about once in an hour."""
-TICK_S: Final = 0.02
+TICK_S_MAX: Final = 0.02
+TICK_S_MIN: Final = 0.004
+TICK_MESSAGES: Final = 10
+"""A step of the world makes about so many: nothing is sent meanwhile, so what is due then is that late."""
 AHEAD_MS: Final = 100
 STALL_MS_MAX: Final = 2_000
 """A world that stood still for longer goes on without the prices of that time."""
@@ -205,7 +208,7 @@ class Driver:
                 # what a world needs lives long: looking through all of it again and again would make messages late
                 gc.freeze()
                 begun_s = None
-            await anyio.sleep(TICK_S)
+            await anyio.sleep(min(TICK_S_MAX, max(TICK_S_MIN, TICK_MESSAGES / self.controls.rate)))
 
     def tick(self, now_ms: int) -> None:
         """Bring the world to a time."""
