@@ -212,3 +212,18 @@ class Waiting:
         if self._markets is None:
             return change.changes
         return change.restricted(self._markets) or Changes()
+
+
+Shared: TypeAlias = dict[Waiting | frozenset[str] | None, Waiting]
+"""What one change has made of what waited before it: the same for all subscriptions for which the same waited."""
+
+
+def following(
+    change: Change, before: Position, markets: frozenset[str] | None, waiting: Waiting | None, shared: Shared
+) -> Waiting:
+    """Return what waits once a change has come; the same object for all for whom the same waited."""
+    key = markets if waiting is None else waiting
+    found = shared.get(key)
+    if found is None:
+        found = shared[key] = Waiting.of(change, before, markets) if waiting is None else waiting.then(change)
+    return found

@@ -15,12 +15,14 @@ import msgspec
 from sb_core import shown
 from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
+from sb_distribute.filters import Filter
 from sb_distribute.index import Index
+from sb_distribute.lanes import Lanes, put_all
 from sb_distribute.live import Live
 from sb_distribute.picture import Pictured
 from sb_distribute.session import Session
 from sb_distribute.state import NodeState, Step
-from sb_distribute.subscriptions import Put, Subscription, put_all
+from sb_distribute.subscriptions import Put, Subscription
 from sb_distribute.wire import Format
 
 FLUSH_BYTES_MAX: Final = 262_144
@@ -84,9 +86,13 @@ class Hub:
         self.sessions: dict[Session, Outlet] = {}
         self._want = want
         self._index = Index()
+        self._each = Index()
+        """Those that are put each change as it comes; the others go by lanes."""
+        self._lanes = Lanes()
         self._snapshots = _Snapshots()
         self._due: list[tuple[int, int, Subscription]] = []
         self._count = count()
+        self._phases = count()
 
     def __repr__(self) -> str:
         return f"<Hub sessions={len(self.sessions)} subscriptions={len(self._index)} due={len(self._due)}>"
@@ -123,27 +129,39 @@ class Hub:
         """Forget a session and its subscriptions."""
         self.sessions.pop(session, None)
         for sub in session.subscriptions.values():
-            self._index.remove(sub)
+            self.remove(sub)
         session.subscriptions.clear()
 
     def add(self, session: Session, sub: Subscription) -> None:
         """Let a subscription that has begun take part; one of the same name ends."""
         self.remove(session.subscriptions.get(sub.name))
         session.subscriptions[sub.name] = sub
-        sub.phase_ms = next(self._count) % PHASES * sub.conflate_ms // PHASES
+        sub.phase_ms = next(self._phases) % PHASES * sub.conflate_ms // PHASES
         self._index.add(sub)
+        if not self._lanes.join(sub):
+            self._each.add(sub)
 
     def remove(self, sub: Subscription | None) -> None:
         """End a subscription."""
         if sub is not None:
             self._index.remove(sub)
+            self._each.remove(sub)
+            self._lanes.leave(sub)
+
+    def named(self, wanted: Filter) -> Filter:
+        """Return the same filter with the node's own strings for events: a thousand clients' copies would fill every cache."""
+        if wanted.kind != "events":
+            return wanted
+        lives = {event: self.state.live(event) for event in wanted.ids}
+        ids = frozenset(event if live is None else live.header.event for event, live in lives.items())
+        return msgspec.structs.replace(wanted, ids=ids)
 
     def matching(self, sub: Subscription) -> dict[str, Live]:
         """Return the held events that a subscription covers now."""
         wanted = sub.filter
         if wanted.kind == "events":
-            found = ((event, self.state.live(event)) for event in sorted(wanted.ids))
-            return {event: live for event, live in found if live is not None}
+            found = (self.state.live(event) for event in sorted(wanted.ids))
+            return {live.header.event: live for live in found if live is not None}
         return {
             live.header.event: live
             for live in self.state.lives()
@@ -166,8 +184,12 @@ class Hub:
                     self._touch(sub, sub.mark(change.event, before), touched)
                 self._mark_holders(change.event, before, touched)
                 continue
-            matching = self._index.matching(change.event, change.raw.sport, step.competition)
+            at_once = change.urgent or change.raw.prev == 0  # a new event's snapshot isn't held up either
+            concerned = self._index if at_once else self._each
+            matching = concerned.matching(change.event, change.raw.sport, step.competition)
             now, later = put_all(matching, change, before, now_ms)
+            if not at_once:
+                self._lanes.add(change, before, now_ms)
             for sub in now:
                 touched[sub.owner] = None
             for sub in later:
@@ -262,7 +284,10 @@ class Hub:
 
     def next_due_ms(self) -> int | None:
         """Return when the next conflated subscription is due."""
-        return self._due[0][0] if self._due else None
+        due_ms = self._lanes.next_due_ms()
+        if self._due and (due_ms is None or self._due[0][0] < due_ms):
+            due_ms = self._due[0][0]
+        return due_ms
 
     def due(self, now_ms: int) -> None:
         """Send what conflated subscriptions have collected."""
@@ -270,8 +295,15 @@ class Hub:
         while self._due and self._due[0][0] <= now_ms:
             _, _, sub = heapq.heappop(self._due)
             sub.scheduled = False
-            touched[sub.owner] = None
+            if (
+                sub.due_ms is not None and sub.due_ms > now_ms
+            ):  # what it was scheduled for went earlier, and more has come
+                self._touch(sub, "later", touched)
+            else:
+                touched[sub.owner] = None
         self.flush(touched, now_ms)
+        for subs in self._lanes.due(now_ms):
+            self.flush(dict.fromkeys(sub.owner for sub in subs), now_ms)
 
     def beat(self, now_ms: int) -> None:
         """Send heartbeats where nothing else was sent for long enough."""

@@ -44,6 +44,11 @@ class Index:
             found.append(by.get(("competitions", competition)))
         return chain.from_iterable([subs for subs in found if subs])
 
+    def concerns(self, event: str, sport: str) -> bool:
+        """Tell whether there are any by event, by sport or for all."""
+        by = self._by
+        return ("all", "") in by or ("sports", sport) in by or ("events", event) in by
+
     def of_competition(self, competition: str) -> Iterator[Subscription]:
         """Return the subscriptions by competition that cover this one."""
         yield from self._by.get(("competitions", competition), ())

@@ -57,7 +57,7 @@ class Joiner:
             await self._load(sorted(effect.filter.ids))
         sub = Subscription(
             asked.sub,
-            effect.filter,
+            hub.named(effect.filter),
             effect.filter.indices(hub.state.partitions),
             session,
             conflate_ms=asked.conflate_ms,
@@ -111,8 +111,12 @@ class Joiner:
         if cursor.lineages != position.lineage_sum(sub.indices):
             return None
         offsets = dict(zip(sub.indices, cursor.offsets, strict=True))
-        if sub.filter.kind == "competitions" and any(at > position.offsets[index] for index, at in offsets.items()):
-            return None  # this node is behind, and may take for members what the client knows to be none
+        if sub.filter.kind == "competitions" and any(
+            at > position.offsets[index] or at <= state.late(index) for index, at in offsets.items()
+        ):
+            return (
+                None  # this node is behind, or was, and may take for known members what the client can't know as such
+            )
         changes = await self._from_log(offsets, cursor.written_s)
         # From here on nothing waits.
         if changes is None or state is not self._hub.state:

@@ -13,7 +13,7 @@ import msgspec
 
 from sb_core import shown
 from sb_core.records import TopicPartition
-from sb_core.topics import partition_of, sport_of
+from sb_core.topics import feed, partition_of, sport_of
 from sb_distribute.conflate import Change, Version
 from sb_distribute.cursor import Position
 from sb_distribute.live import Live
@@ -41,7 +41,7 @@ class _Track:
     `known` is (lineage, offset) of what the store said at the start; `read` that of the newest change read since.
     """
 
-    __slots__ = ("events_at", "known", "read", "ring", "ring_from", "tick")
+    __slots__ = ("events_at", "known", "late", "read", "ring", "ring_from", "tick")
 
     def __init__(self, ring_max: int) -> None:
         self.known = (1, 0)
@@ -51,6 +51,7 @@ class _Track:
         self.ring_from: int | None = 0
         """The ring has every change from this offset on; None until the next change says."""
         self.tick: int | None = None
+        self.late = -1
 
     @property
     def place(self) -> tuple[int, int]:
@@ -290,13 +291,26 @@ class NodeState:
         seen, newest = self._seen.get(name), self.newest(name)
         if newest is not None and live.version < newest:
             return None
-        self.wanted.pop(name, None)
+        if self.wanted.pop(name, None) is not None:
+            self._note_late(name, live.header.sport)
         self._unread.discard(name)
         if (seen is None or live.version > seen) and live.header.updated >= self.read_from_ms:
             self._ahead[name] = live.version
         self._saw(name, live.version)
         self._hold(name, live)
         return live
+
+    def _note_late(self, event: str, sport: str) -> None:
+        topic = feed(sport)
+        index = self.index[topic, partition_of(event, sum(each[0] == topic for each in self.partitions))]
+        self._tracks[index].late = self._tracks[index].place[1]
+
+    def late(self, index: int) -> int:
+        """Return where a partition stood when an event of it was last loaded that had been missing; -1 if never.
+
+        Who was told up to there what matches may not know of that event.
+        """
+        return self._tracks[index].late
 
     def ahead(self, event: str) -> bool:
         """Say whether an event was loaded as it is before the update that made it so was read."""
@@ -314,7 +328,9 @@ class NodeState:
     def since(self, index: int, at: int) -> Iterator[Change] | None:
         """Return a partition's changes from offset `at` on, oldest first; None when the ring doesn't reach back."""
         track = self._tracks[index]
-        if track.ring_from is None or at < track.ring_from:
+        if track.ring_from is None:
+            return None  # there was something that could not be read, perhaps just there
+        if at < track.ring_from:
             # Nothing at or after `at` was read: then nothing is missing, wherever the ring begins.
             return None if at <= track.place[1] else iter(())
         newest = []

@@ -6,13 +6,13 @@ Pure: times are arguments, the events come from a Picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Raw
 
 from sb_distribute import cursor as cursors
 from sb_distribute import wire
-from sb_distribute.conflate import Change, Version, Waiting
+from sb_distribute.conflate import Change, Shared, Version, Waiting, following
 from sb_distribute.cursor import Position
 from sb_distribute.filters import Filter
 from sb_distribute.picture import Picture
@@ -37,15 +37,23 @@ class _Owed:
         self.gone = gone
 
 
-Shared: TypeAlias = dict["Waiting | frozenset[str] | None", "Waiting"]
-"""What one change has made of what waited before it: the same for all subscriptions for which the same waited."""
+class Bringer(Protocol):
+    """What brings changes that a subscription looks at later: its lane. `end` numbers the next one."""
+
+    end: int
+
+    def bring(self, sub: "Subscription", seen: int) -> None:
+        """Put what came since number `seen`."""
+
+    def items(self, sub: "Subscription", seen: int, form: Format, now_ms: int) -> list[Raw] | None:
+        """Give what came since as items that are due, where nothing else waits; None where it must be put."""
 
 
 class Subscription:
     """One `sub` of one client."""
 
     __slots__ = (
-        "_at_once", "_initial", "_owed", "_pending", "_shown_stale", "_sports", "_stale", "_subscribed",
+        "_at_once", "_initial", "_lane", "_owed", "_pending", "_seen", "_shown_stale", "_sports", "_stale", "_subscribed",
         "bytes_max", "conflate_ms", "digest", "due_ms", "filter", "indices", "name", "owner", "phase_ms",
         "scheduled", "sent", "synced", "waiting_bytes", "whole",
     )  # fmt: skip
@@ -69,6 +77,9 @@ class Subscription:
         self.digest = wanted.digest()
         self.whole = wanted.markets is None
         """Whether it takes events with all their markets."""
+        self._lane: Bringer | None = None
+        self._seen = 0
+        """Up to which of its lane's changes it has looked."""
         self._subscribed: wire.Subscribed | None = None
         self._initial: dict[str, None] = {}
         self._pending: dict[str, Waiting | _Owed] = {}
@@ -128,11 +139,25 @@ class Subscription:
 
     # What comes in.
 
+    def enter(self, lane: Bringer | None) -> None:
+        """Look at what this lane brings from now on, and at the rest of what the one before has brought."""
+        self.catch_up()
+        self._lane = lane
+        self._seen = 0 if lane is None else lane.end
+
+    def catch_up(self) -> None:
+        """Take what the lane has brought. Everything else that is done with a subscription begins with it."""
+        lane = self._lane
+        if lane is not None and self._seen != lane.end:
+            seen, self._seen = self._seen, lane.end
+            lane.bring(self, seen)
+
     def put(self, change: Change, before: Position, now_ms: int, shared: Shared | None = None) -> Put:
         """Take a change that matches; `before` is the node's position before the change.
 
         `shared` is one and the same for all subscriptions that are given this change with this `before`.
         """
+        self.catch_up()
         event = change.event
         if event in self._initial:
             return "no"  # its snapshot is still to come and will be newer
@@ -146,11 +171,11 @@ class Subscription:
         markets = self.filter.markets
         if change.version <= last or (markets is not None and change.restricted(markets) is None):
             return "no"
-        following = _following(change, before, markets, waiting, {} if shared is None else shared)
+        waits = following(change, before, markets, waiting, {} if shared is None else shared)
         if isinstance(pending, _Owed):
             self._done(event)
         self.waiting_bytes += change.bytes
-        self._pending[event] = following
+        self._pending[event] = waits
         return self._when(change, now_ms)
 
     def _when(self, change: Change, now_ms: int) -> Put:
@@ -184,6 +209,7 @@ class Subscription:
 
     def mark(self, event: str, before: Position) -> Put:
         """Owe a snapshot of an event instead of whatever waits of it."""
+        self.catch_up()
         if event in self._initial:
             return "no"
         pending = self._pending.get(event)
@@ -197,6 +223,7 @@ class Subscription:
 
     def drop(self, event: str, reason: wire.GoneReason, before: Position, *, again: bool = False) -> Put:
         """Say that an event is gone, if the client has it; `again`: a snapshot stays owed for when it is back."""
+        self.catch_up()
         self._initial.pop(event, None)
         if event in self._pending:
             self._done(event)
@@ -212,16 +239,19 @@ class Subscription:
 
     def forgive(self, event: str) -> None:
         """Owe no snapshot of an event."""
+        self.catch_up()
         if self.owes(event) and event not in self._initial:
             self._done(event)
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits at all."""
+        self.catch_up()
         return self.synced and not self._pending and not self._stale and not self._shown_stale
 
     def owes(self, event: str) -> bool:
         """Tell whether a snapshot of the event is owed."""
+        self.catch_up()
         pending = self._pending.get(event)
         return event in self._initial or (isinstance(pending, _Owed) and pending.gone is None)
 
@@ -232,6 +262,7 @@ class Subscription:
 
         Its time is that of the node's picture, so that its age is never less than that of what it stands for.
         """
+        self.catch_up()
         if picture.stale:
             now_ms = min(now_ms, *picture.stale.values())
         oldest = next(iter(self._pending.values()), None)
@@ -240,6 +271,7 @@ class Subscription:
 
     def frames(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
         """Give what is to be sent now, frame by frame; whoever stops in between loses nothing."""
+        self.catch_up()
         if self._subscribed is not None:
             subscribed, self._subscribed = self._subscribed, None
             yield form.encode(subscribed)
@@ -266,22 +298,34 @@ class Subscription:
 
         The same as `frames`, without its cost; None when it isn't that case, and then nothing has happened.
         """
-        pending = self._pending
-        if self._owed or not pending or not self.synced or self._shown_stale or self._stale or picture.stale:
+        if not self.synced or self._shown_stale or self._stale or picture.stale:
             return None
-        if self.conflate_ms and (self.due_ms is None or now_ms < self.due_ms):
+        items = self._lane_items(form, now_ms)
+        if items is None:
+            self.catch_up()
+            pending = self._pending
+            if self._owed or not pending or (self.conflate_ms and (self.due_ms is None or now_ms < self.due_ms)):
+                return None
+            if self.waiting_bytes + len(pending) * ITEM_HEAD_BYTES > FRAME_BYTES_MAX:
+                return None
+            items, sent = [], self.sent
+            for event, waiting in pending.items():
+                items.append(waiting.item(form, sent[event][1], now_ms))  # type: ignore[union-attr]  # nothing is owed
+                sent[event] = waiting.version  # type: ignore[union-attr]  # nothing is owed
+            pending.clear()
+            self._at_once.clear()
+            self.waiting_bytes, self.due_ms = 0, None
+        # nothing waits any more, so the cursor stands where the node does
+        return form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items)) if items else None
+
+    def _lane_items(self, form: Format, now_ms: int) -> list[Raw] | None:
+        lane = self._lane
+        if lane is None or self._seen == lane.end or self._pending or self._initial:
             return None
-        if self.waiting_bytes + len(pending) * ITEM_HEAD_BYTES > FRAME_BYTES_MAX:
-            return None
-        cursor, sent = self.cursor(picture, now_ms), self.sent
-        items: list[Raw] = []
-        for event, waiting in pending.items():
-            items.append(waiting.item(form, sent[event][1], now_ms))  # type: ignore[union-attr]  # nothing is owed
-            sent[event] = waiting.version  # type: ignore[union-attr]  # nothing is owed
-        pending.clear()
-        self._at_once.clear()
-        self.waiting_bytes, self.due_ms = 0, None
-        return form.encode(wire.Updates(self.name, cursor, items))
+        items = lane.items(self, self._seen, form, now_ms)
+        if items is not None:
+            self._seen = lane.end
+        return items
 
     def _snapshot(self, event: str, picture: Picture, form: Format) -> bytes | None:
         found = picture.snapshot(event, self.filter.markets, form)
@@ -331,7 +375,7 @@ class Subscription:
                 frame = self._other(event, owed, picture, form)
                 if frame is not None:
                     yield frame
-        if due:
+        if due or not self._pending:
             self.due_ms = None
         if items:
             yield form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items))
@@ -349,52 +393,3 @@ class Subscription:
         else:
             self._owed -= 1
         self._at_once.pop(event, None)
-
-
-def _following(
-    change: Change, before: Position, markets: frozenset[str] | None, waiting: Waiting | None, shared: Shared
-) -> Waiting:
-    """Return what waits once a change has come; the same object for all for whom the same waited."""
-    key = markets if waiting is None else waiting
-    following = shared.get(key)
-    if following is None:
-        following = Waiting.of(change, before, markets) if waiting is None else waiting.then(change)
-        shared[key] = following
-    return following
-
-
-def put_all(
-    subs: Iterable[Subscription], change: Change, before: Position, now_ms: int
-) -> tuple[list[Subscription], list[Subscription]]:
-    """Give a change to all subscriptions that it concerns: `put` for each of them, without its cost in the common case.
-
-    That case: the change follows what was sent, or what waits, and markets are not filtered. Returns which have
-    something to send at once, and which may have to be scheduled.
-    """
-    event, prior, size = change.event, change.before, change.bytes
-    urgent = change.urgent
-    shared: Shared = {}
-    now: list[Subscription] = []
-    later: list[Subscription] = []
-    for sub in subs:
-        pending = sub._pending  # noqa: SLF001  this is the subscriptions' own loop
-        held = pending.get(event)
-        follows = sub.whole and (
-            sub.sent.get(event) == prior if held is None else type(held) is Waiting and held.version == prior
-        )
-        if not follows or urgent or sub.waiting_bytes + size > sub.bytes_max:
-            put = sub.put(change, before, now_ms, shared)
-            if put != "no":
-                (now if put == "now" else later).append(sub)
-            continue
-        following = shared.get(held)  # type: ignore[arg-type]  # never an _Owed here
-        if following is None:
-            following = _following(change, before, None, held, shared)  # type: ignore[arg-type]
-        pending[event] = following
-        sub.waiting_bytes += size
-        if sub.conflate_ms == 0:
-            now.append(sub)
-        elif sub.due_ms is None:
-            sub.due_ms = now_ms + sub.conflate_ms - (now_ms - sub.phase_ms) % sub.conflate_ms
-            later.append(sub)
-    return now, later

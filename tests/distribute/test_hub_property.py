@@ -5,6 +5,7 @@ Only the socket (an outlet that a test makes busy) and the database (the list of
 """
 
 from functools import partial
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from sb_core.records import ChangeRow, Position
 from sb_core.settings import Settings
 from sb_core.shown import Changes
 from sb_core.topics import partition_of
-from sb_distribute import wire
+from sb_distribute import lanes, wire
 from sb_distribute.conflate import Change
 from sb_distribute.filters import Filter
 from sb_distribute.hub import Hub
@@ -58,6 +59,8 @@ class _World:
         self.log: list[ChangeRow] = []
         self.meanwhile: list[int] = []
         self.offsets = dict.fromkeys(range(len(PARTITIONS)), 0)
+        self.sent = []
+        self.outbox_bytes_max = 3_000
 
     def now_ms(self):
         return self.time_ms
@@ -66,6 +69,9 @@ class _World:
 
     async def event(self, event):
         return self.oracle.get(event)
+
+    def want(self, event):
+        self.state.want(event)
 
     async def changes(self, partition, start, limit):
         rows = [row for row in self.log if (row.topic, row.partition) == partition and row.offset >= start][:limit]
@@ -136,6 +142,7 @@ class _Client:
 
     def write(self, messages):
         for message in messages:
+            self.world.sent.append((self.name, self.world.time_ms, message))
             said = self.decoder.decode(message)
             if isinstance(said, client_frames.Heard):
                 for happened in self.followed.hear(said):
@@ -150,7 +157,9 @@ class _Client:
 
     async def connect(self):
         world = self.world
-        self.session = Session(self.name, self.form, Limits(4, 3_000, 10_000), ("football", "tennis"), world.time_ms)
+        self.session = Session(
+            self.name, self.form, Limits(4, self.world.outbox_bytes_max, 10_000), ("football", "tennis"), world.time_ms
+        )
         world.hub.attach(self.session, self)
         asked = msgspec.structs.replace(self.asked, cursor=self.followed.cursor)
         await world.joiner.join(self.session, Join(asked, self.filter))
@@ -268,8 +277,9 @@ others = st.tuples(
 steps = st.lists(st.one_of(updates, updates, others), min_size=5, max_size=60)
 
 
-async def _play(ring_max, wanted, doings, *, lossy):
+async def _play(ring_max, wanted, doings, *, lossy, outbox_bytes_max=3_000):
     world = _World(ring_max)
+    world.outbox_bytes_max = outbox_bytes_max
     clients = []
     for number, (wish, form) in enumerate(wanted):
         clients.append(_Client(world, number, wish, form))
@@ -291,6 +301,7 @@ async def _play(ring_max, wanted, doings, *, lossy):
     for client in clients:
         client.pump()
         client.check_end()
+    return world.sent
 
 
 async def _other(world, client, what, number):
@@ -313,6 +324,7 @@ async def _other(world, client, what, number):
         world.load()
     else:
         world.time_ms += 10_000
+        world.hub.due(world.time_ms)  # which comes a hundred times a second
         world.hub.beat(world.time_ms)
 
 
@@ -321,6 +333,46 @@ async def _other(world, client, what, number):
 @given(wanted=st.lists(st.tuples(wishes, st.sampled_from(wire.FORMATS)), min_size=1, max_size=3), doings=steps)
 def test_clients_know_what_was(ring_max, wanted, doings):
     trio.run(partial(_play, ring_max, wanted, doings, lossy=False))
+
+
+conflated = wishes.map(lambda wish: {**wish, "conflate_ms": wish.get("conflate_ms") or 50})
+passing = st.tuples(st.just("time"), st.just(0), st.sampled_from([1, 20, 60, 200]))
+slowness = st.tuples(
+    st.sampled_from(["busy", "free", "free", "connect", "load", "beat"]), st.integers(0, 2), st.just(10**6)
+)
+"""Who is free again is given all that waits in one step."""
+priced = st.tuples(
+    st.just("update"),
+    st.sampled_from(EVENTS),
+    st.builds(
+        lambda key, tenths, is_open: shown.Changes(markets=[_market(key, tenths, is_open)]),
+        st.sampled_from(MARKETS), st.integers(11, 90), st.booleans(),
+    ),
+    st.sampled_from(["odds"] * 9 + ["bet_stop"]),
+    st.sampled_from([False] * 9 + [True]),
+)  # fmt: skip
+paces = st.lists(
+    st.one_of(priced, priced, priced, priced, passing, passing, slowness, updates), min_size=20, max_size=80
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    wanted=st.lists(st.tuples(conflated, st.sampled_from(wire.FORMATS)), min_size=1, max_size=3),
+    doings=paces,
+    lossy=st.booleans(),
+    lanes_max=st.sampled_from([1, 64]),
+    changes_max=st.sampled_from([1, 3, 1_000]),
+)
+def test_lanes_send_what_putting_each_change_as_it_comes_would(wanted, doings, lossy, lanes_max, changes_max):
+    """As long as no outbox is full: who has a lane notices that when it is due, not before."""
+
+    def sent(lanes_max, changes_max):
+        play = partial(_play, 1_000, wanted, doings, lossy=lossy, outbox_bytes_max=10**6)
+        with patch.object(lanes, "LANES_MAX", lanes_max), patch.object(lanes, "LANE_CHANGES_MAX", changes_max):
+            return sorted(trio.run(play), key=lambda each: each[:2])
+
+    assert sent(lanes_max, changes_max) == sent(0, 1)
 
 
 _NOTHING = Changes()
