@@ -12,7 +12,7 @@ import trio
 from simulation import Trace
 
 from sb_core import shown, topics
-from sb_core.records import Batch, Position, Record, TopicPartition
+from sb_core.records import Batch, Fetched, Position, Record, TopicPartition
 from sb_core.shown import Event, Update
 
 UPDATES = "sports-updates-"
@@ -64,7 +64,7 @@ class Oracle:
 
     # what passes the ports
 
-    def appended(self, process: str, records: Sequence[Record]) -> None:
+    def appended(self, process: str, records: Sequence[Record | Fetched]) -> None:
         """See an append: `rev`s are gapless once repeats are dropped, and repeats are the same bytes."""
         for first in records[:1]:
             self.note(process, "append", first.topic, len(records), first.key)
@@ -78,8 +78,8 @@ class Oracle:
             elif record.partition == 0 and record.topic == FOOTBALL and b'"type":"producer"' in (record.value or b""):
                 self.happened(f"producer_{msgspec.json.decode(record.value or b'')['state']}")
 
-    def _update(self, process: str, record: Record) -> None:
-        if self.owners.get((record.topic.replace("updates", "feed"), record.partition or 0)) != process:
+    def _update(self, process: str, record: Record | Fetched) -> None:
+        if self.owners.get((record.topic.replace("updates", "feed"), record.partition or 0), process) != process:
             self.happened("published_after_takeover")
         body = record.value or b""
         update = shown.update_decoder.decode(body)

@@ -5,24 +5,21 @@ The rule: a provider sends every message until it is answered; so what was accep
 
 from typing import Final
 
-import msgspec
 import trio
-from sim_clients import NDJSON, Application, CutError, Door
+from sim_clients import Application, Door
 from sim_ports import LEADERS, Weather
-from sim_verdict import judge
-from sim_watch import SILENT_S, see_silence, watch_staleness
+from sim_provider import Provider
+from sim_verdict import judge, said_down
+from sim_watch import watch_staleness
 from sim_wire import simulated_sockets
-from sim_workload import FOOTBALL, LIVE, PREMATCH, SPORT_OF, TENNIS, Maker, Sent
+from sim_workload import LIVE, PREMATCH, SPORT_OF
 from sim_world import SETTLE_S_MAX, SPORTS, Shape, World
 from simulation import Chance, Trace
 
 from sb_core import topics
 from sb_core.errors import DependencyError, UnavailableError
-from sb_ingest.answers import IntakeRequest
 from sb_ingest.replay import replay
-from sb_process.state import partition_decoder
 
-ALIVE_S: Final = 4.0
 ACTIVE_S: Final = {"": 0.0, "short": 26.0, "long": 40.0}
 LONGER_S: Final = 10.0
 SPEAKS_S: Final = 4.0
@@ -34,8 +31,6 @@ CLOCK_OFF_MS: Final = (-5_000, -5_000, -800, 5_000)
 """By how much one of our own clocks may be set wrong; what the sources say lies within 10 s of it even so."""
 TROUBLE_S_MAX: Final = 26.0
 """By then trouble begins no more, so that a long silence can be judged."""
-RESENT_MAX: Final = 30
-"""Old bodies that a provider may send again."""
 UP_S_MAX: Final = 20.0
 """Within this time after the last post every producer must be up again."""
 POST_S_MAX: Final = 30.0
@@ -70,118 +65,6 @@ def shape_of(chance: Chance) -> Shape:
             locked=0.03 * bad,
         ),
     )
-
-
-class Provider:
-    """One producer: its messages, its alives, its silences and recoveries; sends until answered."""
-
-    def __init__(self, world: World, producer: str) -> None:
-        self.world = world
-        self.chance = world.chance
-        self.maker = Maker(world.chance, producer)
-        self.producer = producer
-        self.silent = False
-        self.out = 0
-        """Posts under way."""
-        self._old: list[list[Sent]] = []
-        self._rested = trio.Event()
-
-    async def run(self, until_s: float) -> None:
-        """Send until then, in bursts, reordered within a window, with repeats."""
-        chance = self.chance
-        if self.producer == PREMATCH:
-            self._begin(self.maker.make("odds", event) for event in FOOTBALL + TENNIS)
-        while trio.current_time() < until_s:
-            await trio.sleep(chance.between(0.02, 0.9))
-            if self.silent:
-                continue
-            burst = self.maker.about_events(1 + int(chance.between(0, 6)))
-            burst = chance.shuffled_within(burst, 4)
-            if self._old and chance.happens(0.25):
-                burst.extend(chance.pick(self._old))
-            while burst:
-                cut = 1 + int(chance.between(0, 4))
-                self._begin(burst[:cut])
-                burst = burst[cut:]
-
-    async def beat(self, until_s: float) -> None:
-        stepping = self.world.shape.steps and self.producer == LIVE
-        steps_s = self.chance.between(1, until_s - 1)
-        while trio.current_time() < until_s:
-            if stepping and not self.maker.skew_ms and trio.current_time() > steps_s:
-                self.maker.skew_ms = self.world.shape.steps
-                self.world.oracle.happened("clock_stepped")
-            if not self.silent:
-                self._begin([self.maker.alive()])
-            await trio.sleep(ALIVE_S / 8 if stepping else ALIVE_S)
-
-    async def fall_silent(self, silence_s: float) -> None:
-        """Say nothing, then come back with a recovery."""
-        self.world.trace.note("producer", self.producer, "falls silent for", f"{silence_s:.3f}")
-        self.silent = True
-        if silence_s > SILENT_S:
-            await trio.sleep(SILENT_S)
-            see_silence(self.world, self.producer)
-            silence_s -= SILENT_S
-        await trio.sleep(silence_s)
-        await self.recover()
-        self.silent = False
-
-    async def recover(self) -> None:
-        """Say that all was lost, say all again, and that this was all."""
-        request = f"r{self.producer}-{self.maker.count}"
-        self.world.oracle.happened("recovery")
-        self.world.recovering += 1
-        await self.send([self.maker.alive(subscribed=False, request=request)])
-        again = [self.maker.make("odds", event, request=request) for event in self._some_of(FOOTBALL + TENNIS)]
-        for start in range(0, len(again), 4):
-            await self.send(again[start : start + 4])
-        await self.send([self.maker.complete(request)])
-        self.world.recovering -= 1
-        await self.send([self.maker.alive()])
-
-    def _some_of(self, events: tuple[str, ...]) -> list[str]:
-        return [event for event in events if self.chance.happens(0.7)]
-
-    def _begin(self, messages: object) -> None:
-        self.world.nursery.start_soon(self.send, list(messages))  # type: ignore[call-overload]
-
-    async def send(self, messages: list[Sent]) -> None:
-        """Post until it is answered for good."""
-        self.out += 1
-        body = b"\n".join(each.body for each in messages)
-        request = IntakeRequest(provider="canonical", body=body, content_type=NDJSON)
-        while True:
-            door = self.world.door("ingest")
-            if door is not None:
-                try:
-                    answer = await door.post(door.service.intake, request, self.chance)
-                except CutError:
-                    self.world.oracle.happened("post_cut")
-                else:
-                    if answer.status in {202, 422}:
-                        break
-                    self.world.oracle.expect(answer.status in {429, 503}, f"answered {answer.status}: {answer.body!r}")
-                    self.world.oracle.happened(f"answered_{answer.status}")
-            await trio.sleep(self.chance.between(0.05, 0.5))
-        self._answered(messages, answer.body)
-        self.out -= 1
-
-    def _answered(self, messages: list[Sent], body: bytes) -> None:
-        oracle = self.world.oracle
-        told = msgspec.json.decode(body)
-        fine = [each for each in messages if each.fine]
-        refused = {each["index"] for each in told["refused"]}
-        bad = {index for index, each in enumerate(messages) if not each.fine}
-        early = {index for index, each in enumerate(messages) if each.early}
-        oracle.expect(told["accepted"] == len(messages) - len(refused), f"accepted {told['accepted']} of {messages}")
-        oracle.expect(bad - early <= refused <= bad, f"refused {told['refused']} and not {bad}")
-        for each in fine:
-            if each.id:
-                oracle.accepted[each.id] = each.event
-        if fine and fine[0].id:
-            self._old.append(fine)
-            del self._old[:-RESENT_MAX]
 
 
 def _outlives(seed: int) -> bool:
@@ -391,7 +274,7 @@ async def _tell(world: World) -> None:
         await trio.sleep(STALE_S)
         for application in applications[:1]:
             world.oracle.expect("tennis" in application.followed.stale, "a partition stopped, and nobody says stale")
-    await judge(world, applications)
+    await judge(await world.at_rest(), applications)
 
 
 async def _finish(world: World, providers: list[Provider]) -> None:
@@ -413,15 +296,5 @@ async def _up(world: World, providers: list[Provider]) -> None:
         for provider in providers:
             await provider.send([provider.maker.alive()])
         await trio.sleep(0.8)
-        down = await _said_down(world)
+        down = await said_down(world.store, world.oracle)
     world.oracle.expect(not down, f"not up {UP_S_MAX:g} s after the last fault: {down}")
-
-
-async def _said_down(world: World) -> dict[str, str]:
-    """Return the feed partitions whose fold takes a producer for something else than up."""
-    down = {}
-    for each in await world.store.positions([topics.feed(sport) for sport in SPORTS]):
-        for key, view in partition_decoder.decode(each.state).producers.items():
-            if view.state != "up" and (each.topic, each.partition) not in world.oracle.standing:
-                down[f"{each.topic}/{each.partition} {key}"] = view.state
-    return down

@@ -1,82 +1,117 @@
 """The verdict on a world at rest: what is stored, shown and counted against what the feed topics hold.
 
-The rule: the feed topics are the truth. They are folded once more, uninterrupted and in one go, and looked at once
-more in the plainest way, without the fold, for what a fault in the fold itself would hide.
+The rules: the feed topics are the truth. They are folded once more, uninterrupted and in one go, and looked at once
+more in the plainest way, without the fold, for what a fault in the fold itself would hide. Whether what is judged was
+simulated, or comes from real engines, isn't known here.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
+from msgspec import Struct
 from sim_clients import Application
+from sim_oracle import Oracle
 from sim_plain import Plain
 from sim_workload import LIVE, PREMATCH, SPORT_OF
 
 from sb_core import shown, sports, topics
 from sb_core.messages import Odds
+from sb_core.ports import Cache, Store
 from sb_core.precedence import ranker
-from sb_core.records import Fetched, Position
+from sb_core.records import Fetched, Position, TopicPartition
 from sb_core.shown import Event
 from sb_distribute.loader import assembled
 from sb_process import lineage, render
 from sb_process import plan as planning
 from sb_process.plan import Plan, Surroundings
-from sb_process.state import PartitionState, StoredHead, encoder
-
-if TYPE_CHECKING:
-    from sim_world import World
+from sb_process.state import PartitionState, StoredHead, encoder, partition_decoder
 
 PRODUCERS = frozenset({f"uof:{LIVE}", f"uof:{PREMATCH}"})
 COUNTED = ("applied", "unchanged", "stale", "duplicate")
 
 
-async def judge(world: "World", applications: Sequence[Application]) -> None:
+Records: TypeAlias = dict[TopicPartition, Sequence[Fetched]]
+
+
+class Rest(Struct, frozen=True):
+    """What there is when nothing moves any more."""
+
+    oracle: Oracle
+    feeds: Records
+    """Every partition of the feed topics, from its first record on."""
+    starts: Mapping[TopicPartition, int]
+    """Of these, what retention has left."""
+    updates: Records
+    alive: Sequence[Fetched]
+    letters: Sequence[Fetched]
+    account: Mapping[str, int]
+    """The log's counts."""
+    store: Store
+    cache: Cache
+    nodes: Mapping[str, Callable[[str], Awaitable[Event | None]]]
+    """By node, what it says of an event."""
+    evicted: bool = False
+    """Whether the cache had to forget something."""
+
+
+async def judge(rest: Rest, applications: Sequence[Application]) -> None:
     """Judge a world at rest; what is wrong is a violation of its oracle."""
-    feeds = _feeds(world)
-    if not world.oracle.outlived:
-        await _accounts(world, feeds)
-    _accepted(world, feeds)
-    _told_everywhere(world, feeds)
-    await _outlived(world, feeds)
-    _letters(world, feeds, await world.log.account())
-    _ticks(world, feeds)
-    for position in await world.store.positions([topics.feed(sport) for sport in world_sports()]):
+    feeds = dict(rest.feeds)
+    if not rest.oracle.outlived:
+        await _accounts(rest, feeds)
+    _accepted(rest, feeds)
+    _told_everywhere(rest, feeds)
+    await _outlived(rest, feeds)
+    _letters(rest, feeds)
+    _ticks(rest, feeds)
+    for position in await rest.store.positions([topics.feed(sport) for sport in world_sports()]):
         if (position.topic, position.partition) in feeds:
-            await _partition(world, position, feeds[position.topic, position.partition])
+            await _partition(rest, position, feeds[position.topic, position.partition])
     for event in SPORT_OF:
-        await _readers(world, event)
+        await _readers(rest, event)
     for application in applications:
         for event in application.followed.events.values():
-            world.oracle.read(f"{application.name} at rest", event)
-    for (event, rev), early in world.oracle.early.items():
-        world.oracle.violated(f"{[who for who, _ in early]} had {event} at rev {rev}, which was never published")
+            rest.oracle.read(f"{application.name} at rest", event)
+    for (event, rev), early in rest.oracle.early.items():
+        rest.oracle.violated(f"{[who for who, _ in early]} had {event} at rev {rev}, which was never published")
     plain = Plain(feeds)
-    for versions in world.oracle.versions.values():
-        _plainly(world, versions[-1], plain)
+    for versions in rest.oracle.versions.values():
+        _plainly(rest, versions[-1], plain)
 
 
-def _plainly(world: "World", event: Event, plain: Plain) -> None:
+async def said_down(store: Store, oracle: Oracle) -> dict[str, str]:
+    """Return the feed partitions whose fold takes a producer for something else than up."""
+    down = {}
+    for each in await store.positions([topics.feed(sport) for sport in world_sports()]):
+        for key, view in partition_decoder.decode(each.state).producers.items():
+            if view.state != "up" and (each.topic, each.partition) not in oracle.standing:
+                down[f"{each.topic}/{each.partition} {key}"] = view.state
+    return down
+
+
+def _plainly(rest: Rest, event: Event, plain: Plain) -> None:
     """See that an event is what the feed says of it, without the fold."""
     for said in plain.faults(event) if event.event in plain.said else ():
-        world.oracle.violated(said)
-    for said in _open_since(world, event, plain):
-        world.oracle.violated(said)
+        rest.oracle.violated(said)
+    for said in _open_since(rest, event, plain):
+        rest.oracle.violated(said)
 
 
-async def _outlived(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+async def _outlived(rest: Rest, feeds: Records) -> None:
     """Partitions of which retention took something stand where they stood, and nothing more can be asked of them; if an
     operator let them go on, what was taken is as if never said."""
-    for place in world.oracle.standing:
-        world.oracle.happened("partition_stopped")
-        world.oracle.expect(await _stands(world, place), f"{place} went on by itself")
+    for place in rest.oracle.standing:
+        rest.oracle.happened("partition_stopped")
+        rest.oracle.expect(await _stands(rest, place), f"{place} went on by itself")
         del feeds[place]
-    for place, gaps in world.oracle.raised.items():
+    for place, gaps in rest.oracle.raised.items():
         feeds[place] = [each for each in feeds[place] if not any(start <= each.offset < end for start, end in gaps)]
 
 
-def _open_since(world: "World", event: Event, plain: Plain) -> Iterator[str]:
+def _open_since(rest: Rest, event: Event, plain: Plain) -> Iterator[str]:
     """Say what is open in a partition whose lineage was raised, and has no odds since: stops of it may be gone."""
-    gaps = world.oracle.raised.get((topics.feed(event.sport), topics.partition_of(event.event)))
+    gaps = rest.oracle.raised.get((topics.feed(event.sport), topics.partition_of(event.event)))
     since = [each for each in plain.said.get(event.event, ()) if gaps and each[0] >= gaps[-1][1]]
     priced = {(each.market, each.line) for _, _, said in since if isinstance(said, Odds) for each in said.markets}
     for market in event.markets if gaps else ():
@@ -84,32 +119,27 @@ def _open_since(world: "World", event: Event, plain: Plain) -> Iterator[str]:
             yield f"{event.event} {market.market}|{market.line} is open, and without odds since its lineage was raised"
 
 
-async def _stands(world: "World", place: tuple[str, int]) -> bool:
+async def _stands(rest: Rest, place: tuple[str, int]) -> bool:
     """Say whether a partition's position is below what its log has left."""
-    positions = await world.store.positions([place[0]])
-    return all(each.next_offset < world.log.bounds(place)[0] for each in positions if each.partition == place[1])
+    positions = await rest.store.positions([place[0]])
+    return all(each.next_offset < rest.starts[place] for each in positions if each.partition == place[1])
 
 
 def world_sports() -> tuple[str, ...]:
     return tuple(dict.fromkeys(SPORT_OF.values()))
 
 
-def _feeds(world: "World") -> dict[tuple[str, int], list[Fetched]]:
-    names = [topics.feed(sport) for sport in world_sports()]
-    return {(name, n): world.log._partitions[name, n].records for name in names for n in range(topics.PARTITIONS)}
-
-
 def _units(records: Sequence[Fetched]) -> list[Fetched]:
     return [each for each in records if each.key in SPORT_OF]
 
 
-async def _accounts(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+async def _accounts(rest: Rest, feeds: Records) -> None:
     """The account balances, and counts what is there."""
-    oracle = world.oracle
-    log = Counter(await world.log.account())
-    store = Counter(await world.store.account(list(dict.fromkeys(topic for topic, _ in feeds))))
+    oracle = rest.oracle
+    log = Counter(rest.account)
+    store = Counter(await rest.store.account(list(dict.fromkeys(topic for topic, _ in feeds))))
     units = sum(len(_units(records)) for records in feeds.values())
-    control = len(world.log._partitions[topics.ALIVE, 0].records) - log["system:alive"]
+    control = len(rest.alive) - log["system:alive"]
     refused = sum(count for name, count in log.items() if name.startswith("refused:"))
     dead = sum(count for name, count in store.items() if name.startswith("dead_lettered:"))
     oracle.expect(log["accepted"] == units + control, f"accepted {log['accepted']}, there are {units} + {control}")
@@ -144,7 +174,7 @@ def _duplicates(records: Sequence[Fetched]) -> int:
     return twice
 
 
-def _accepted(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+def _accepted(rest: Rest, feeds: Records) -> None:
     """Everything that was answered 202 is in the feed."""
     there = set()
     for records in feeds.values():
@@ -152,46 +182,45 @@ def _accepted(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> No
             message = planning.decode(record).message
             if message is not None:
                 there.add(message.id)
-    missing = [each for each in world.oracle.accepted if each not in there]
-    world.oracle.expect(not missing, f"accepted and not in the feed: {missing}")
+    missing = [each for each in rest.oracle.accepted if each not in there]
+    rest.oracle.expect(not missing, f"accepted and not in the feed: {missing}")
 
 
-def _told_everywhere(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+def _told_everywhere(rest: Rest, feeds: Records) -> None:
     """What is said of producers is said in every partition alike."""
     told: set[tuple[bytes | None, ...]] = set()
     for records in feeds.values():
         told.add(tuple(each.value for each in records if each.key in PRODUCERS))
-    world.oracle.expect(len(told) == 1, f"partitions were told {len(told)} different stories of the producers")
+    rest.oracle.expect(len(told) == 1, f"partitions were told {len(told)} different stories of the producers")
 
 
-def _letters(world: "World", feeds: dict[tuple[str, int], list[Fetched]], account: Mapping[str, int]) -> None:
+def _letters(rest: Rest, feeds: Records) -> None:
     """What was refused is kept, by ingest once for each that it counted, by processors by its place in the feed."""
-    kept = world.log._partitions[topics.DEAD_LETTER, 0].records
-    stages = Counter(dict(each.headers).get("sb-stage") for each in kept)
-    refused = sum(count for name, count in account.items() if name.startswith("refused:"))
-    world.oracle.expect(stages[b"ingest"] == refused, f"refused {refused}, kept {stages[b'ingest']}")
-    sources = {dict(each.headers).get("sb-source", b"").decode() for each in kept}
+    stages = Counter(dict(each.headers).get("sb-stage") for each in rest.letters)
+    refused = sum(count for name, count in rest.account.items() if name.startswith("refused:"))
+    rest.oracle.expect(stages[b"ingest"] == refused, f"refused {refused}, kept {stages[b'ingest']}")
+    sources = {dict(each.headers).get("sb-source", b"").decode() for each in rest.letters}
     for (topic, partition), records in feeds.items():
         for record in records:
             if planning.decode(record).error is not None:
                 source = f"{topic}/{partition}/{record.offset}"
-                world.oracle.expect(source in sources, f"{source} can't be read, and no dead letter has it")
+                rest.oracle.expect(source in sources, f"{source} can't be read, and no dead letter has it")
 
 
-def _ticks(world: "World", feeds: dict[tuple[str, int], list[Fetched]]) -> None:
+def _ticks(rest: Rest, feeds: Records) -> None:
     """A tick passed on says that all that came before it in the feed was passed on, too."""
     for (topic, partition), records in feeds.items():
         places = {each.ts: each.offset for each in reversed(records) if each.key == "tick"}
         newest = -1
         seen: set[tuple[str, int]] = set()
-        for update in world.log._partitions[topics.updates(topics.sport_of(topic)), partition].records:
+        for update in rest.updates[topics.updates(topics.sport_of(topic)), partition]:
             if update.key == "tick":
                 newest = max(newest, places[update.ts])
                 continue
             told = shown.raw_update_decoder.decode(update.value or b"")
             late = told.at < newest and (told.event, told.rev) not in seen
             seen.add((told.event, told.rev))
-            world.oracle.expect(not late, f"{told.event}: its update of {told.at} came after the tick of {newest}")
+            rest.oracle.expect(not late, f"{told.event}: its update of {told.at} came after the tick of {newest}")
 
 
 def fold_once(position: Position, records: Sequence[Fetched], gaps: Sequence[tuple[int, int]]) -> Plan | None:
@@ -250,9 +279,9 @@ def _around(position: Position, number: int) -> Surroundings:
     )
 
 
-async def _partition(world: "World", position: Position, records: Sequence[Fetched]) -> None:
+async def _partition(rest: Rest, position: Position, records: Sequence[Fetched]) -> None:
     """Rows, `rev`s, digests, change log and position are those of one uninterrupted fold."""
-    oracle, store, place = world.oracle, world.store, (position.topic, position.partition)
+    oracle, store, place = rest.oracle, rest.store, (position.topic, position.partition)
     plan = fold_once(position, records, oracle.raised.get(place, ()))
     if plan is None:
         return
@@ -281,11 +310,11 @@ def _first_difference(rows: Sequence[object], wanted: Sequence[object]) -> str:
     return f"the change log has {len(rows)} entries and not {len(wanted)}"
 
 
-async def _readers(world: "World", event: str) -> None:
+async def _readers(rest: Rest, event: str) -> None:
     """Store, cache and node show the last version that was published."""
-    oracle = world.oracle
+    oracle = rest.oracle
     versions = oracle.versions.get(event)
-    row = await world.store.event(event)
+    row = await rest.store.event(event)
     if versions is None or row is None:
         oracle.expect(versions is None and row is None, f"{event}: stored or published, not both")
         return
@@ -293,21 +322,21 @@ async def _readers(world: "World", event: str) -> None:
     oracle.expect(there.rev == len(versions) - 1, f"{event}: stored at {there.rev}, published {len(versions) - 1}")
     oracle.read("the store", there)
     place = topics.feed(SPORT_OF[event]), topics.partition_of(event)
-    positions = await world.store.positions([place[0]])
+    positions = await rest.store.positions([place[0]])
     generation = next(each.cache_generation for each in positions if each.partition == place[1])
-    cached = (await world.cache.get([(generation, event)]))[0]
+    cached = (await rest.cache.get([(generation, event)]))[0]
     if cached is not None:
         held = shown.event_decoder.decode(cached)
-        if held.rev < there.rev and world.cache.evicted:
+        if held.rev < there.rev and rest.evicted:
             # a late writer after an eviction; nodes refuse it, for they have seen the newer one
             oracle.happened("late_put_after_eviction")
         else:
             oracle.expect(held.rev == there.rev, f"{event}: the cache holds rev {held.rev} of {there.rev}")
         oracle.read("the cache", held)
-    for name in world.nodes():
-        snapshot = await world.doors[name].service.node.event(event)
-        if snapshot is None:
+    for name, ask in rest.nodes.items():
+        shows = await ask(event)
+        if shows is None:
             oracle.violated(f"{name} does not know {event}")
             return
-        oracle.expect(snapshot.rev == there.rev, f"{event}: {name} holds rev {snapshot.rev} of {there.rev}")
-        oracle.read(name, snapshot.event)
+        oracle.expect(shows.rev == there.rev, f"{event}: {name} holds rev {shows.rev} of {there.rev}")
+        oracle.read(name, shows)

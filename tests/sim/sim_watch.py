@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 from sim_clients import Application
+from sim_oracle import Oracle
 
 if TYPE_CHECKING:
     from sim_world import World
@@ -55,9 +56,9 @@ async def watch_staleness(world: "World", applications: Sequence[Application], s
                 )
 
 
-def see_silence(world: "World", producer: str) -> None:
+def see_silence(oracle: Oracle, producer: str) -> None:
     """See that nothing of a producer that has been silent for SILENT_S is open."""
-    world.oracle.happened("silence_judged")
-    for event, versions in world.oracle.versions.items():
+    oracle.happened("silence_judged")
+    for event, versions in oracle.versions.items():
         opened = [each.market for each in versions[-1].markets if each.open and each.producer == producer]
-        world.oracle.expect(not opened, f"{event}: {opened} of {producer} are open after {SILENT_S:g} s of silence")
+        oracle.expect(not opened, f"{event}: {opened} of {producer} are open after {SILENT_S:g} s of silence")

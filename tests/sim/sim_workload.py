@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from simulation import Chance, SimClock
+from simulation import Chance
 
 from sb_core import topics
+from sb_core.ports import Clock
 
 FOOTBALL: Final = tuple(f"uof:sr:match:{number}" for number in range(1, 9))
 TENNIS: Final = tuple(f"uof:sr:match:{number}" for number in range(101, 105))
@@ -62,9 +63,10 @@ class Sent(Struct, frozen=True):
 class Maker:
     """Makes messages of one producer (or of the operators)."""
 
-    def __init__(self, chance: Chance, producer: str) -> None:
+    def __init__(self, chance: Chance, producer: str, clock: Clock) -> None:
         self.chance = chance
         self.producer = producer
+        self.clock = clock
         self.count = 0
         self.skew_ms = 0
         """By how much the source's clock is off."""
@@ -72,7 +74,7 @@ class Maker:
 
     def now_ms(self) -> int:
         """Return the source's time."""
-        return SimClock().now_ms() + self.skew_ms
+        return self.clock.now_ms() + self.skew_ms
 
     def about_events(self, count: int) -> list[Sent]:
         events = FOOTBALL + TENNIS

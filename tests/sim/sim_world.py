@@ -5,6 +5,7 @@ finished, and when nothing moves any more the verdict is spoken (sim_verdict).
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -15,6 +16,7 @@ from sim_clients import Application, Connection, CutError, Distribution, Door
 from sim_engines import SmallCache, fail_over, keep_copy, new_store, outlive
 from sim_oracle import Oracle
 from sim_ports import SimCache, SimLog, SimStore, Weather, Wire
+from sim_verdict import Rest
 from sim_wire import Line
 from sim_workload import corrupt
 from simulation import Chance, Process, SimClock, Trace
@@ -29,11 +31,13 @@ from sb_core.ops import Ops
 from sb_core.records import Record, TopicPartition
 from sb_core.runtime import Context
 from sb_core.settings import Settings
+from sb_core.shown import Event
 from sb_core.telemetry import Telemetry
 from sb_distribute.hub import Hub
 from sb_distribute.join import Joiner
 from sb_distribute.node import Node
 from sb_distribute.stream import StreamServer
+from sb_ingest.answers import IntakeAnswer, IntakeRequest
 from sb_ingest.service import IngestService
 from sb_local.lineage import raised
 from sb_process.processor import Processor
@@ -375,6 +379,28 @@ class World:
         for clock in self.clocks.values():
             clock.off_ms = 0
 
+    async def at_rest(self) -> Rest:
+        """Return what there is."""
+        kept = {place: partition.records for place, partition in self.log._partitions.items()}
+        feeds = [(topics.feed(sport), n) for sport in SPORTS for n in range(topics.PARTITIONS)]
+        return Rest(
+            oracle=self.oracle,
+            feeds={place: kept[place] for place in feeds},
+            starts={place: self.log.bounds(place)[0] for place in feeds},
+            updates=kept,
+            alive=kept[topics.ALIVE, 0],
+            letters=kept[topics.DEAD_LETTER, 0],
+            account=await self.log.account(),
+            store=self.store,
+            cache=self.cache,
+            nodes={name: partial(self._asked, name) for name in self.nodes()},
+            evicted=self.cache.evicted,
+        )
+
+    async def _asked(self, name: str, event: str) -> Event | None:
+        snapshot = await self.doors[name].service.node.event(event)
+        return None if snapshot is None else snapshot.event
+
     # the way in and out
 
     def nodes(self) -> list[str]:
@@ -384,6 +410,16 @@ class World:
         """Return a door of a process of that kind that is alive, any of them."""
         doors = [door for name, door in self.doors.items() if name.startswith(kind) and door.process.alive]
         return self.chance.pick(doors) if doors else None
+
+    @property
+    def steps_ms(self) -> int:
+        """Return by how much the live source's clock jumps once."""
+        return self.shape.steps
+
+    async def post(self, request: IntakeRequest) -> IntakeAnswer | None:
+        """Post to any ingest that lives; None where none does. Raises CutError."""
+        door = self.door("ingest")
+        return None if door is None else await door.post(door.service.intake, request, self.chance)
 
     async def follow(self, application: Application) -> None:
         """Let an application follow the stream for ever, from node to node."""
