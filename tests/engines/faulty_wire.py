@@ -4,12 +4,10 @@ It knows as much of MySQL's protocol as that takes: packets of a command are num
 """
 
 import random
-import re
-import threading
 from collections import Counter
-from functools import partial
 
 import trio
+from engine_wire import Wire
 
 FAULTS = (1205, 1213, 2013, "lost request", "lost reply")
 STATEMENTS = 12
@@ -21,78 +19,21 @@ def error(code, number=1):
     return len(body).to_bytes(3, "little") + bytes([number]) + body
 
 
-class FaultyWire(threading.Thread):
-    """A thread of its own with a port; `share` of the transactions meet a fault, `poison` makes a statement refused."""
+class FaultyWire(Wire):
+    """`share` of the transactions meet a fault, `poison` makes a statement refused."""
 
     def __init__(self, host, port, *, share=0.0, seed=0, poison=None):
-        super().__init__(daemon=True)
-        self.server = host, port
+        super().__init__(host, port)
         self.share = share
         self.poison = poison
         self.chance = random.Random(seed)
         self.injected = Counter()
         self.transactions = 0
-        self.closed = False
-        """No connection comes through, and those that are there break."""
-        self.port = None
-        self._open = set()
-        self._listening = threading.Event()
-        self._token = None
-        self._scope = None
 
-    def __enter__(self):
-        self.start()
-        assert self._listening.wait(10)
-        return self
-
-    def __exit__(self, *_):
-        self._token.run_sync_soon(self._scope.cancel)
-        self.join(10)
-
-    def url(self, url):
-        """The store's URL, through this wire."""
-        return re.sub(r"@[^/]+/", f"@127.0.0.1:{self.port}/", url)
-
-    def cut(self):
-        self.closed = True
-        self._token.run_sync_soon(self._break)
-
-    def mend(self):
-        self.closed = False
-
-    def _break(self):
-        for scope in list(self._open):
-            scope.cancel()
-
-    def run(self):
-        trio.run(self._serve)
-
-    async def _serve(self):
-        self._token = trio.lowlevel.current_trio_token()
-        with trio.CancelScope() as self._scope:
-            async with trio.open_nursery() as nursery:
-                serve = partial(trio.serve_tcp, self._carry, 0, host="127.0.0.1", handler_nursery=nursery)
-                (listener,) = await nursery.start(serve)
-                self.port = listener.socket.getsockname()[1]
-                self._listening.set()
-
-    async def _carry(self, client):
-        if self.closed:
-            await client.aclose()
-            return
-        try:
-            server = await trio.open_tcp_stream(*self.server)
-            async with client, server, trio.open_nursery() as nursery:
-                self._open.add(nursery.cancel_scope)
-                try:
-                    connection = _Connection(self, client, server)
-                    nursery.start_soon(connection.answers, nursery.cancel_scope)
-                    await connection.requests()
-                    nursery.cancel_scope.cancel()
-                finally:
-                    self._open.discard(nursery.cancel_scope)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-            pass
+    async def _between(self, client, server, nursery):
+        connection = _Connection(self, client, server)
+        nursery.start_soon(connection.answers, nursery.cancel_scope)
+        await connection.requests()
 
 
 class _Connection:
@@ -107,6 +48,9 @@ class _Connection:
         async for chunk in self.server:
             if self.deaf:
                 break
+            await self.wire.pause()
+            if self.wire.deaf:
+                continue
             async with self.sending:
                 await self.client.send_all(chunk)
         scope.cancel()
@@ -114,6 +58,7 @@ class _Connection:
     async def requests(self):
         kept = bytearray()
         async for chunk in self.client:
+            await self.wire.pause()
             kept += chunk
             while len(kept) >= 4 and len(kept) >= 4 + int.from_bytes(kept[:3], "little"):
                 size = 4 + int.from_bytes(kept[:3], "little")

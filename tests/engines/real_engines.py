@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
+from ports import free_port
 
 from sb_local import stack
 from sb_local.stack import StackError
@@ -23,6 +24,9 @@ class RealEngines:
     def __init__(self, started):
         self.stack = started
         self.names = {}
+        kafka = started.plan.settings["kafka"]
+        self.wired_port, self.wire_port = (_last_port(kafka[name]) for name in ("listeners", "advertised.listeners"))
+        """Who comes in at the first is told to come back at the second, where a wire to the log may listen."""
 
     def environ(self, folder):
         """Return the settings of the pipeline of this folder, the same ones every time."""
@@ -77,11 +81,32 @@ class RealEngines:
             await admin.close()
 
 
+def _last_port(listeners):
+    return int(listeners.rpartition(":")[2])
+
+
+def _with_wire(broker, controller, wired, wire):
+    """Return the broker's settings for a listener whose clients are told to come back elsewhere."""
+    host = "127.0.0.1"
+    usual = f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}"
+    return {
+        "listeners": f"{usual},WIRED://{host}:{wired}",
+        "advertised.listeners": f"{usual},WIRED://{host}:{wire}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,WIRED:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+    }
+
+
 @contextmanager
 def started(folder):
     """Start all engines, or skip; but not where CI=true says that they must be there."""
+    broker, controller, wired, wire = (free_port() for _ in range(4))
     try:
-        running = stack.up(folder)
+        running = stack.up(
+            folder,
+            ports={"kafka": broker, "kafka-controller": controller},
+            settings={"kafka": _with_wire(broker, controller, wired, wire)},
+        )
     except StackError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"no engines to test with, and none can be started: {error}")

@@ -18,9 +18,10 @@ SERVICES = {
     "hockey": ("sb_process", "--sport", "hockey"),
     "distribute": ("sb_distribute",),
 }
-MORE = {"ingest2": ("sb_ingest",)}
+MORE = {"ingest2": ("sb_ingest",), "distribute2": ("sb_distribute",)}
 """Those that a test may add."""
-SECOND = ("football2", "ingest2")
+SECOND = ("football2", "ingest2", "distribute2")
+STREAM_PORT = 4003
 PORT = {
     "ingest": 4000,
     "ingest2": 4000,
@@ -30,6 +31,7 @@ PORT = {
     "tennis": 4103,
     "hockey": 4104,
     "distribute": 4002,
+    "distribute2": 4002,
 }
 STOP_S = 15
 READY_S = 120
@@ -44,7 +46,7 @@ class Services(Pipeline):
     def __init__(self, data, names=tuple(SERVICES), **settings):
         super().__init__(data, **settings)
         self.names = names
-        self.second = free_offset(*(PORT[each] for each in SECOND))
+        self.second = free_offset(*(PORT[each] for each in SECOND), STREAM_PORT)
         self.processes = {}
         self.data.mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +80,13 @@ class Services(Pipeline):
         return "\n".join(tails)
 
     def base(self, name):
-        return f"http://127.0.0.1:{PORT[name] + (self.second if name in SECOND else self.offset)}"
+        return f"http://127.0.0.1:{PORT[name] + self.offset_of(name)}"
+
+    def stream(self, name):
+        return f"ws://127.0.0.1:{STREAM_PORT + self.offset_of(name)}"
+
+    def offset_of(self, name):
+        return self.second if name in SECOND else self.offset
 
     def ask(self, name, path):
         """Ask one service; return its answer, or None when it isn't there."""

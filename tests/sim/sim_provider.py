@@ -52,6 +52,8 @@ class Provider:
         """How long it pauses between bursts, of what is usual."""
         self.producer = producer
         self.silent = False
+        self.enough = False
+        """It begins nothing any more."""
         self.out = 0
         """Posts under way."""
         self._old: list[list[Sent]] = []
@@ -61,7 +63,7 @@ class Provider:
         chance = self.chance
         if self.producer == PREMATCH:
             self._begin(self.maker.make("odds", event) for event in FOOTBALL + TENNIS)
-        while trio.current_time() < until_s:
+        while trio.current_time() < until_s and not self.enough:
             await trio.sleep(chance.between(0.02, 0.9) * self.pace)
             if self.silent:
                 continue
@@ -77,7 +79,7 @@ class Provider:
     async def beat(self, until_s: float) -> None:
         stepping = self.world.steps_ms and self.producer == LIVE
         steps_s = self.chance.between(1, until_s - 1)
-        while trio.current_time() < until_s:
+        while trio.current_time() < until_s and not self.enough:
             if stepping and not self.maker.skew_ms and trio.current_time() > steps_s:
                 self.maker.skew_ms = self.world.steps_ms
                 self.world.oracle.happened("clock_stepped")

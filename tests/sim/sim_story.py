@@ -9,7 +9,7 @@ import trio
 from sim_clients import Application, Door
 from sim_ports import LEADERS, Weather
 from sim_provider import Provider
-from sim_verdict import judge, said_down
+from sim_verdict import judge, lacks, said_down
 from sim_watch import watch_staleness
 from sim_wire import simulated_sockets
 from sim_workload import LIVE, PREMATCH, SPORT_OF
@@ -139,19 +139,7 @@ async def _unrest(world: World, applications: list[Application], ends: dict[tupl
         door = world.doors.get(name)
         if door is None or door.service.node.reason is not None or not door.service.node.reached(updates):
             return f"{name} is behind"
-    return "; ".join(said for application in applications for said in _lacks(world, application))
-
-
-def _lacks(world: World, application: Application) -> list[str]:
-    versions, events = world.oracle.versions, application.followed.events
-    wanted = application.followed.request.get("events") or SPORT_OF
-    newest = {event: len(versions[event]) - 1 for event in wanted if event in versions}
-    held = {event: events[event].rev if event in events else None for event in newest}
-    return [
-        f"{application.name} has {each} at {held[each]} of {newest[each]}"
-        for each in newest
-        if held[each] != newest[each]
-    ]
+    return "; ".join(said for application in applications for said in lacks(world.oracle, application))
 
 
 async def _ask(world: World, until_s: float) -> None:
