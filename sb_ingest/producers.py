@@ -137,8 +137,7 @@ def _told(before: Liveness, after: Liveness) -> bool:
 
 
 def _into(known: Liveness, state: ProducerState, reason: str | None, now: int) -> Liveness:
-    since = known.since if known.state == state else now
-    return replace(known, state=state, reason=reason, since=since)
+    return replace(known, state=state, reason=reason, since=now)
 
 
 def _outage(known: Liveness, state: ProducerState, reason: str, now: int, outage_since: int) -> Liveness:
@@ -157,10 +156,9 @@ def _alive(known: Liveness, message: Alive) -> Liveness:
     if known.last_alive is not None and (message.ts, message.subscribed) == (known.newest_ts, known.subscribed):
         # the newest once more: a step or a silence that was told of since is newer than that
         return replace(heard, older_in_row=0)
-    was_subscribed, was_new = known.subscribed, not known.judged
     heard = replace(heard, newest_ts=message.ts, newest_received=now, older_in_row=0, subscribed=message.subscribed)
     if not message.subscribed:
-        if was_subscribed or was_new or known.state == "down":
+        if known.subscribed or known.state == "down":
             heard = replace(_outage(heard, "recovering", "not_subscribed", now, message.ts), recovering=True)
     elif known.state in {"unknown", "down"}:
         state: ProducerState = "recovering" if known.recovering else "up"

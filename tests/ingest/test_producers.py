@@ -353,3 +353,163 @@ def test_silence_is_judged_at_its_limit_and_of_everybody() -> None:
 
     assert SESSION_MARGIN_MS == 30_000
     assert [fallen(waited) for waited in (20_000, 20_001, 90_000, 90_001)] == [[], ["c"], ["c"], ["b", "c"]]
+
+
+def test_of_a_producer_that_nobody_has_heard_nothing_is_known() -> None:
+    assert PRODUCERS_MAX == 10_000
+    assert Liveness(provider="p", producer="1") == Liveness(
+        provider="p",
+        producer="1",
+        state="unknown",
+        reason=None,
+        since=None,
+        last_alive=None,
+        recovery=None,
+        gen=0,
+        outage_since=0,
+        kind="alive",
+        newest_ts=0,
+        newest_received=0,
+        heard=0,
+        older_in_row=0,
+        subscribed=True,
+        recovering=False,
+        judged=False,
+        offset=-1,
+        recovered_gen=0,
+        lost_from=0,
+        asked=None,
+        asked_at=0,
+        asked_gen=0,
+        tries=0,
+        answered=False,
+        taken=False,
+        refused_until=0,
+    )
+
+
+def test_a_table_that_is_too_full_already_takes_nobody() -> None:
+    table = {f"p:x{n}": Liveness(provider="p", producer=f"x{n}") for n in range(PRODUCERS_MAX + 1)}
+    assert hear(table, Alive(ts=T, received=T, provider="p", producer="1", subscribed=True), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "recovery", "waits"),
+    [
+        ("recovering", None, True),
+        ("recovering", "s", True),
+        ("recovering", "r", False),
+        ("down", None, True),
+        ("down", "r", False),
+        ("up", None, False),
+        ("up", "s", False),
+        ("unknown", None, False),
+    ],
+)
+def test_answers_wait_for_the_word_of_who_is_out(state, recovery, waits) -> None:
+    assert awaits(Liveness(provider="p", producer="1", state=state, recovery=recovery), "r") is waits
+
+
+def test_messages_may_be_missing_from_the_first_outage_on_that_nobody_recovered(world) -> None:
+    world.alive(T)
+    world.alive(T + 10_000)
+    world.pass_until(T + 40_000)
+    assert world.state.lost_from == T + 10_000
+    world.alive(T + 50_000)
+    world.pass_until(T + 90_000)
+    assert world.state.lost_from == T + 10_000, "that of the first, for nothing was recovered"
+    world.alive(T + 100_000, subscribed=False)
+    world.complete(T + 101_000)
+    assert (world.state.state, world.state.gen, world.state.recovered_gen) == ("up", 3, 3)
+    world.alive(T + 110_000)
+    world.pass_until(T + 150_000)
+    assert world.state.lost_from == T + 110_000
+    world.alive(T + 160_000)
+    for number in range(5):
+        world.alive(T + number, T + 160_001 + number)
+    assert (world.state.reason, world.state.lost_from) == ("clock_stepped", 0)
+
+
+def test_what_recovered_goes_on_in_its_reason_and_from_its_own_time(world) -> None:
+    world.alive(T, subscribed=False)
+    world.pass_until(T + 30_000)
+    world.alive(T + 40_000)
+    assert world.told[-1] == ("recovering", 2, T + 30_000, "silent")
+    assert world.state.since == T + 40_000
+    world.complete(T + 41_000)
+    assert world.told[-1] == ("up", 2, T + 30_000, None)
+    assert world.state.since == T + 41_000
+
+
+def test_a_first_alive_at_the_time_that_a_session_said_counts(world) -> None:
+    world.signal("unknown", T, T)
+    world.alive(T)
+    assert (world.state.state, world.state.kind, world.state.last_alive) == ("up", "alive", T)
+    world.signal("unknown", T + 1, T + 1)
+    assert world.state.kind == "alive"
+
+
+COMPLETED = [
+    # recovery, asked, asked_gen, the request that is complete, whether that counts
+    (None, None, 0, None, True),
+    (None, None, 0, "r", True),
+    ("r", None, 0, None, True),
+    ("r", None, 0, "r", True),
+    ("r", None, 0, "s", False),
+    ("r", "r", 2, "r", True),
+    ("r", "r", 1, "r", False),
+    (None, "r", 1, "r", False),
+    (None, "r", 1, "s", True),
+    (None, "r", 1, None, True),
+    (None, "r", 2, "s", True),
+]
+
+
+@pytest.mark.parametrize(("recovery", "asked", "asked_gen", "request_", "counts"), COMPLETED)
+def test_which_snapshots_complete_a_recovery(world, recovery, asked, asked_gen, request_, counts) -> None:
+    known = Liveness(provider="p", producer="1", state="recovering", recovering=True, gen=2, recovery=recovery)
+    world.table = {"p:1": replace(known, asked=asked, asked_gen=asked_gen)}
+    world.complete(T, request_)
+    assert (world.state.state == "up", world.state.recovered_gen) == (counts, 2 if counts else 0)
+    if counts:
+        assert world.state.recovery == (request_ or recovery)
+
+
+@pytest.mark.parametrize(("state", "taken"), [("recovering", True), ("down", True), ("up", False), ("unknown", False)])
+def test_only_who_is_out_is_told_of_a_recovery(world, state, taken) -> None:
+    world.table = {"p:1": Liveness(provider="p", producer="1", state=state, recovery="old")}
+    world.signal("recovering", T, 0)
+    assert world.state.recovery == "old"
+    world.signal("recovering", T, 0, recovery="r")
+    assert world.state.recovery == ("r" if taken else "old")
+    assert world.state.heard == 0, "that is our own word"
+
+
+def test_a_session_that_is_lost_before_it_was_ever_heard(world) -> None:
+    world.signal("down", T, T - 5)
+    assert world.told == [("down", 1, T - 5, "lost")]
+    assert (world.state.kind, world.state.judged) == ("session", False)
+
+
+def test_a_session_that_begins_is_judged_from_then_on(world) -> None:
+    world.signal("down", T, T - 5, "session_restarted")
+    assert (world.told, world.state.judged) == ([], True)
+    world.pass_until(T + SESSION_MS + SESSION_MARGIN_MS + 1)
+    assert [state for state, *_ in world.told] == ["down"]
+
+
+def test_a_picture_is_not_what_a_producer_with_alives_waits_for(world) -> None:
+    world.alive(T)
+    world.pass_until(T + 30_000)
+    world.signal("up", T + 31_000, T + 31_000)
+    assert world.state.state == "down"
+    world.alive(T + 32_000)
+    assert world.state.state == "up"
+
+
+def test_a_picture_of_a_session_that_was_not_lost_says_nothing(world) -> None:
+    world.signal("up", T, T)
+    assert (world.told, world.state.state) == ([], "unknown")
+    world.signal("down", T + 1, T + 1, "503")
+    world.signal("unknown", T + 2, T + 2)
+    assert world.state.state == "down"

@@ -21,6 +21,7 @@ from sb_core.records import Batch, CacheEntry, Delivery, Position, Record, Topic
 from sb_core.topics import partition_of
 
 Effect: TypeAlias = Callable[[], Awaitable[Any]]
+Doubt: TypeAlias = type[DependencyError] | None
 
 READ_SLOW = 0.15
 """Share of reads that take a while."""
@@ -102,16 +103,19 @@ class Wire:
         await self.process.gate()
         return result
 
-    async def write(self, port: str, what: str, effect: Effect, *, known: bool = False) -> Any:
-        """Write; `known` ports (the cache) have no unknown outcomes that matter. Raises what the real one may raise."""
+    async def write(self, port: str, what: str, effect: Effect, *, doubt: Doubt = UnknownOutcomeError) -> Any:
+        """Write; `doubt` is how its caller is told that nobody knows, None where there is none that matters.
+
+        Raises what the real one may raise.
+        """
         ticket = Ticket()
         try:
-            return await self.write_in_turn(port, what, effect, ticket, known=known)
+            return await self.write_in_turn(port, what, effect, ticket, doubt=doubt)
         finally:
             if not ticket.on_the_wire:
                 ticket.over.set()
 
-    async def write_in_turn(self, port: str, what: str, effect: Effect, ticket: Ticket, *, known: bool) -> Any:
+    async def write_in_turn(self, port: str, what: str, effect: Effect, ticket: Ticket, *, doubt: Doubt) -> Any:
         """Write; the caller sets `ticket.over` unless it is on the wire."""
         chance, weather = self.chance, self.weather
         await self.process.gate()
@@ -121,26 +125,26 @@ class Wire:
             await self._undo(what)
         fate = chance.random.random()
         if fate < weather.stalls:
-            return await self._later(what, effect, ticket, chance.between(0.2, weather.late_s_max), wait=True)
+            return await self._later(what, effect, ticket, chance.between(0.2, weather.late_s_max), doubt=None)
         fate -= weather.stalls
-        if not known and fate < weather.lost:
+        if doubt is not None and fate < weather.lost:
             self.witness.note(self.process.name, what, "lost")
             self.witness.happened(f"{what}_unknown_not_done")
             await trio.sleep(chance.between(0, DELAY_S_MAX))
-            raise UnknownOutcomeError("simulated: not done")
+            raise doubt("simulated: not done")
         fate -= weather.lost
-        if not known and fate < weather.late:
+        if doubt is not None and fate < weather.late:
             self.witness.happened(f"{what}_unknown_done_later")
-            return await self._later(what, effect, ticket, chance.between(0, weather.late_s_max), wait=False)
+            return await self._later(what, effect, ticket, chance.between(0, weather.late_s_max), doubt=doubt)
         fate -= weather.late
         if chance.happens(WRITE_SLOW):
-            return await self._later(what, effect, ticket, chance.between(0, DELAY_S_MAX), wait=True)
+            return await self._later(what, effect, ticket, chance.between(0, DELAY_S_MAX), doubt=None)
         result = await effect()
         await self.process.gate()
-        if not known and fate < weather.reply_lost:
+        if doubt is not None and fate < weather.reply_lost:
             self.witness.note(self.process.name, what, "reply lost")
             self.witness.happened(f"{what}_unknown_done")
-            raise UnknownOutcomeError("simulated: done")
+            raise doubt("simulated: done")
         return result
 
     async def _refuse(self, port: str, what: str) -> None:
@@ -158,8 +162,8 @@ class Wire:
         self.witness.happened("deadlock" if deadlock else "lock_timeout")
         raise BusyError("simulated: " + ("1213" if deadlock else "1205"))
 
-    async def _later(self, what: str, effect: Effect, ticket: Ticket, delay_s: float, *, wait: bool) -> Any:
-        """Do it in the world's own time: the process may be dead or have given up by then."""
+    async def _later(self, what: str, effect: Effect, ticket: Ticket, delay_s: float, *, doubt: Doubt) -> Any:
+        """Do it in the world's own time: the process may be dead or have given up by then. In `doubt` nobody waits."""
         ticket.on_the_wire = True
         outcome: list[Any] = []
         done_if_dead = self.chance.happens(0.5)
@@ -178,11 +182,11 @@ class Wire:
                 ticket.over.set()
 
         self.nursery.start_soon(happen)
-        if not wait:
+        if doubt is not None:
             self.witness.note(self.process.name, what, "later")
             await trio.sleep(self.chance.between(0, DELAY_S_MAX))
             await self.process.gate()
-            raise UnknownOutcomeError("simulated: done later")
+            raise doubt("simulated: done later")
         await ticket.over.wait()
         await self.process.gate()
         if not outcome:
@@ -219,7 +223,9 @@ class SimLog:
             return offsets
 
         try:
-            offsets: Sequence[int] = await self._wire.write_in_turn("log", "append", effect, ticket, known=False)
+            offsets: Sequence[int] = await self._wire.write_in_turn(
+                "log", "append", effect, ticket, doubt=UnknownOutcomeError
+            )
         finally:
             if not ticket.on_the_wire:
                 ticket.over.set()
@@ -319,7 +325,7 @@ class SimReader:
         self._real.pause(partition)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        await self._wire.write("log", "offsets", lambda: self._real.commit(offsets), known=True)
+        await self._wire.write("log", "offsets", lambda: self._real.commit(offsets), doubt=None)
 
     async def aclose(self) -> None:
         await self._wire.process.gate()
@@ -402,7 +408,7 @@ class SimCache:
         self._real = real
 
     async def put(self, entries: Sequence[CacheEntry]) -> None:
-        await self._wire.write("cache", "put", lambda: self._real.put(entries), known=True)
+        await self._wire.write("cache", "put", lambda: self._real.put(entries), doubt=UnavailableError)
 
     async def get(self, keys: Sequence[tuple[int, str]]) -> Sequence[bytes | None]:
         return await self._wire.read("cache", "get", lambda: self._real.get(keys))
