@@ -79,7 +79,7 @@ STEP = trail.Step(1, "sports-feed-tennis", 3, 4, "a", 10, 8, 1, 4, "a", 12, 10, 
         ({"stood": 11, "epoch_before": 4}, "where the one before ended"),
         ({"owner": "b"}, "without a new epoch"),
         ({"owner": "b", "epoch": 5}, "moves an offset while it changes hands"),
-        ({"epoch": 5}, "raises the epoch of its own owner"),
+        ({"epoch": 5, "stood": 12, "done_before": 10}, "raises the epoch of its own owner"),
         ({"next_offset": 9}, "goes back"),
         ({"done_offset": 7}, "goes back"),
         ({"generation": 0}, "goes back"),
@@ -90,6 +90,12 @@ def test_a_step_that_breaks_a_promise_is_told(changed, why):
     before = STEP._replace(id=0, stood=9, next_offset=10, done_before=8, done_offset=8)
     assert list(trail.faults([before, STEP], [(1, 11, "e", 1)])) == []
     assert any(why in said for said in trail.faults([before, STEP._replace(**changed)], []))
+
+
+def test_a_claim_made_once_more_is_none():
+    first = STEP._replace(owner="b", epoch=5, next_offset=10, done_offset=8)
+    again = first._replace(id=2, owner_before="b", epoch_before=5, epoch=6)
+    assert list(trail.faults([first, again], [])) == []
 
 
 def test_a_change_outside_of_its_transaction_is_told():

@@ -45,7 +45,7 @@ class Step(NamedTuple):
     generation: int
 
     def claims(self):
-        return self.owner != self.owner_before
+        return (self.epoch, self.owner) != (self.epoch_before, self.owner_before)
 
 
 def lay(engines, folder):
@@ -69,8 +69,8 @@ def faults(found, written):
             what = f"{topic}/{number}: {step}"
             if before is not None and _end(before) != _start(step):
                 yield f"{what} does not go on where the one before ended: {before}"
+            yield from (f"{what} {why}" for why in _wrong(step, before))
             before = step
-            yield from (f"{what} {why}" for why in _wrong(step))
     for trail, offset, event, rev in written:
         step = by_id.get(trail)
         if step is None or not step.stood <= offset < step.next_offset:
@@ -90,14 +90,15 @@ def _end(step):
     return step.epoch, step.owner, step.next_offset, step.done_offset, step.generation
 
 
-def _wrong(step):
-    if step.owner != step.owner_before:
+def _wrong(step, before):
+    if step.claims():
         if step.epoch != step.epoch_before + 1:
             yield "changes hands without a new epoch"
         if (step.stood, step.done_before) != (step.next_offset, step.done_offset):
             yield "moves an offset while it changes hands"
-    elif step.epoch != step.epoch_before:
-        yield "raises the epoch of its own owner"
+        # a claim of unknown outcome is made once more, by the same owner, before it has written anything
+        if step.owner == step.owner_before and before is not None and not before.claims():
+            yield "raises the epoch of its own owner"
     if step.next_offset < step.stood or step.done_offset < step.done_before or step.generation < step.generation_before:
         yield "goes back"
     if step.done_offset > step.next_offset:
