@@ -200,14 +200,14 @@ class BetStop(Message, frozen=True, tag="bet_stop"):
 
 
 class ScoreChange(Message, frozen=True, tag="score"):
-    """A whole score; `event_status` on the wire is `status`."""
+    """A score, or the parts of it that moved."""
 
-    home: int | None = None
-    away: int | None = None
-    period: str | None = None
-    clock: Clock | None = None
-    periods: tuple[PeriodScore, ...] = ()
-    details: Info = {}
+    home: int | UnsetType | None = UNSET
+    away: int | UnsetType | None = UNSET
+    period: str | UnsetType | None = UNSET
+    clock: Clock | UnsetType | None = UNSET
+    periods: tuple[PeriodScore, ...] | UnsetType = UNSET
+    details: Info | UnsetType = UNSET
     status: EventStatus | UnsetType = UNSET
 
 

@@ -49,7 +49,7 @@ class Market(Struct, kw_only=True, gc=False):
     source: str | None = None
     producer: str | None = None
     groups: tuple[str, ...] | None = None
-    ts: int = 0
+    ts: int | None = None
     certainty: str | None = None
     cancels: tuple[CancelWindow, ...] = ()
     overround: str | None = None

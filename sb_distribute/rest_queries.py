@@ -179,7 +179,7 @@ def kind_parameters(kind: type[NoQuery]) -> frozenset[str]:
 
 
 def _items(name: str, value: str) -> list[str]:
-    items = [item for item in value.split(",") if item]
+    items = [item for part in value.split(",") if (item := part.strip())]
     if name == "line":
         # a line may hold a comma itself, so the whole value is offered too
         return [value, *items] if len(items) != 1 or items[0] != value else items

@@ -148,7 +148,7 @@ class Subscribe(Struct, tag_field="op", tag="subscribe", frozen=True):
     events: _Ids | None = None
     competitions: _Ids | None = None
     markets: _Ids | None = None
-    conflate_ms: Annotated[int, Meta(ge=0, le=CONFLATE_MS_MAX)] = 0
+    conflate_ms: Annotated[int, Meta(ge=0, le=CONFLATE_MS_MAX)] | None = 0
     cursor: str | None = None
 
 
@@ -215,7 +215,10 @@ class Format:
         try:
             operation: Operation = self._operation.decode(data)
         except _UNREADABLE as error:
-            raise RefusedError("bad_filter" if named.op == "subscribe" else "bad_op", str(error), sub) from error
+            code: ErrorCode = "bad_op" if named.op != "subscribe" else "bad_filter"
+            if str(error).endswith("`$.cursor`"):
+                code = "bad_cursor"
+            raise RefusedError(code, str(error), sub) from error
         return operation
 
     def _read_op(self, data: bytes) -> _Named:

@@ -294,8 +294,11 @@ class Assembly:
             return
         checked = sports.check(self._stop(refusal, book, refusal.market), book.sport, book.rules)
         if checked.message is None and refusal.market in book.sport.markets:
-            # a market that we know, but which of its lines it was can't be told
-            checked = sports.check(self._stop(refusal, book, None), book.sport, book.rules)
+            # a market that we know: if it has no lines, it was that; else which of them it was can't be told
+            only = msgspec.structs.replace(refusal, line="")
+            checked = sports.check(self._stop(only, book, refusal.market), book.sport, book.rules)
+            if checked.message is None:
+                checked = sports.check(self._stop(refusal, book, None), book.sport, book.rules)
         if checked.message is not None:
             self._accept(checked.message, book)
 

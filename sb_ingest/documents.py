@@ -236,7 +236,8 @@ def _lines(text: bytes, provider: str, limits: Limits) -> Body:
         if len(documents) > limits.items_max:
             raise BodyError(413, "too_large", f"more than {limits.items_max} documents in a body")
     if plain:
-        captured.insert(0, Captured(b"\n".join(plain)))
+        # what holds no capture line is kept as it came
+        captured.insert(0, Captured(b"\n".join(plain) if captured else text))
     return Body(tuple(documents), tuple(captured))
 
 

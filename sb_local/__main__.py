@@ -1,6 +1,7 @@
 """`sb local`: the whole pipeline in one process on embedded parts, fed by the simulator or by recorded feeds."""
 
 import argparse
+import math
 import signal
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error(f"no such file: {', '.join(missing)}")
     if arguments.speed != "max" and not _is_positive(arguments.speed):
         made.error("--speed takes 'max' or a positive number")
+    if arguments.duration is not None and not 0 <= arguments.duration < math.inf:
+        made.error("--duration takes a number of seconds")
     try:
         settings = settings_module.load()
     except SettingsError as error:

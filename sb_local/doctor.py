@@ -138,7 +138,7 @@ def check_data(settings: Settings) -> Finding:
         return Finding("data", "bad", f"{there} is not a folder", "remove it or set SB_DATA elsewhere")
     if not os.access(there, os.W_OK | os.X_OK):
         return Finding("data", "bad", f"{there} is not writable", "change its owner or set SB_DATA elsewhere")
-    return Finding("data", "ok", f"{folder} {'is' if there == folder else 'can be made'}, writable")
+    return Finding("data", "ok", f"{folder} {'is writable' if there == folder else 'can be made'}")
 
 
 def check_space(settings: Settings) -> Finding:

@@ -149,6 +149,7 @@ def _digest(before: str, draft: Draft) -> str:
 
 
 _HEADER_FIELDS: Final = ("name", "start", "status", "competition", "competitors", "replaces", "replaced_by")
+_SCORE_FIELDS: Final = m.Score.__struct_fields__
 
 
 def _changes(draft: Draft, rendered: dict[MarketId, bytes]) -> RenderedChanges:
@@ -214,21 +215,16 @@ def _fixture(draft: Draft, message: m.Fixture) -> None:
 
 def _score(draft: Draft, message: m.ScoreChange) -> None:
     head = draft.head
-    verdict = stands(head.scoring, draft.producer, draft.version, message.id)
-    draft.verdicts.append(verdict)
-    if verdict is None:
-        head.scoring = advance(head.scoring, draft.producer, draft.version, message.id)
-        score = m.Score(
-            home=message.home,
-            away=message.away,
-            period=message.period,
-            clock=message.clock,
-            periods=message.periods,
-            details=message.details,
-        )
-        if score != head.score:
-            head.score = score
-            draft.score_changed = True
+    given = {name: value for name in _SCORE_FIELDS if (value := getattr(message, name)) is not UNSET}
+    if given or message.status is UNSET:
+        verdict = stands(head.scoring, draft.producer, draft.version, message.id)
+        draft.verdicts.append(verdict)
+        if verdict is None:
+            head.scoring = advance(head.scoring, draft.producer, draft.version, message.id)
+            score = msgspec.structs.replace(head.score or m.Score(), **given) if given else head.score
+            if score != head.score:
+                head.score = score
+                draft.score_changed = True
     _status(draft, message.status)
 
 

@@ -98,7 +98,7 @@ def market_struct(state: MarketState, kind: MarketType | None) -> Market:
         source=state.source,
         producer=None if state.owner is None else state.owner.partition(":")[2],
         groups=state.groups,
-        ts=state.ts,
+        ts=state.ts or None,
         certainty=None if state.settled is None else state.settled.certainty,
         cancels=state.cancels,
         overround=None if overround is None else f"{overround // odds.SCALE}.{overround % odds.SCALE:04d}",
@@ -115,7 +115,9 @@ def market(state: MarketState, kind: MarketType | None) -> bytes:
 def producers(head: EventState) -> tuple[EventProducer, ...]:
     """Show the producers that an event lists."""
     return tuple(
-        EventProducer(producer=each.key.partition(":")[2], state=each.state, since=each.since, reason=each.reason)
+        EventProducer(
+            producer=each.key.partition(":")[2], state=each.state, since=each.since or None, reason=each.reason
+        )
         for each in head.producers
     )
 

@@ -121,7 +121,7 @@ async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, o
     dead = {
         name.partition(":")[2]: count for name, count in counts.items() if name.startswith("dead_lettered:") and count
     }
-    return account(
+    made = account(
         applied=counts.get("applied", 0),
         unchanged=counts.get("unchanged", 0),
         stale=counts.get("stale", 0),
@@ -131,6 +131,9 @@ async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, o
         changes=counts.get("changes", 0),
         updates_published=counts.get("updates_published", 0),
     )
+    # what was accepted is ingest's part: this part balances by what it knows itself
+    whole = ahead >= system and counts.get("changes", 0) >= counts.get("applied", 0)
+    return {**made, "balanced": whole}
 
 
 async def _steady(

@@ -17,6 +17,7 @@ from sb_core.messages import (
     BetStop,
     Cancel,
     CancelRollback,
+    Clock,
     Competition,
     Competitor,
     Fixture,
@@ -258,34 +259,37 @@ def _check_status(status: str | UnsetType, sport: Sport, scope: Scope) -> None:
 def _checked_score(message: ScoreChange, sport: Sport, scope: Scope) -> ScoreChange:
     rules, limits = scope.rules, scope.limits
     _check_status(message.status, sport, scope)
-    if message.period is not None:
+    if isinstance(message.period, str):
         want_id(message.period, "period")
         if rules.period_name and message.period not in sport.periods:
             raise FeedError("rule_period_name", f"{sport.name} has no period {message.period[:40]!r}")
-    if len(message.periods) > limits.periods_max:
-        raise FeedError("too_large", f"{len(message.periods)} periods are more than {limits.periods_max}")
+    periods = () if isinstance(message.periods, UnsetType) else message.periods
+    if len(periods) > limits.periods_max:
+        raise FeedError("too_large", f"{len(periods)} periods are more than {limits.periods_max}")
     _check_points((message.home, message.away), scope)
-    for part in message.periods:
+    for part in periods:
         want_id(part.type, "period type")
         _check_points((part.home, part.away), scope)
         want_integer(part.number, "period")
         if rules.period and not 1 <= part.number <= sport.period_types.get(part.type, 0):
             raise FeedError("rule_period", f"{sport.name} has no {part.type[:40]} {part.number}")
     _check_clock(message, scope)
-    want_info(message.details, limits.info_keys_max)
-    level = message.home is not None and message.home == message.away
+    if not isinstance(message.details, UnsetType):
+        want_info(message.details, limits.info_keys_max)
+    level = isinstance(message.home, int) and message.home == message.away
     if level and rules.draw and not sport.draws and message.status in _PLAYED and not _excused(message, sport):
         raise FeedError("rule_draw", f"a finished match of {sport.name} is no draw")
     return message
 
 
 def _excused(message: ScoreChange, sport: Sport) -> bool:
-    return any(message.details.get(excuse) for excuse in sport.draw_excuses)
+    details = message.details
+    return not isinstance(details, UnsetType) and any(details.get(excuse) for excuse in sport.draw_excuses)
 
 
-def _check_points(points: tuple[int | None, ...], scope: Scope) -> None:
+def _check_points(points: tuple[int | UnsetType | None, ...], scope: Scope) -> None:
     for each in points:
-        if each is None:
+        if not isinstance(each, int):
             continue
         if scope.rules.score and not 0 <= each <= scope.limits.score_max:
             raise FeedError("rule_score", f"a score is not between 0 and {scope.limits.score_max}")
@@ -294,7 +298,7 @@ def _check_points(points: tuple[int | None, ...], scope: Scope) -> None:
 
 
 def _check_clock(message: ScoreChange, scope: Scope) -> None:
-    if message.clock is None:
+    if not isinstance(message.clock, Clock):
         return
     for seconds in (message.clock.elapsed_s, message.clock.remaining_s):
         if seconds is None:

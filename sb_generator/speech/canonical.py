@@ -114,8 +114,8 @@ def _element(name: str, fields: dict[str, Any]) -> Iterator[str]:
     for field, value in fields.items():
         if field in _PAIRS and value:
             children.extend(_pairs(field, value))
-        elif isinstance(value, dict):
-            children.extend(_element(field, value) if value else ())
+        elif isinstance(value, dict) and (value or field not in _PAIRS):
+            children.extend(_element(field, value))
         elif isinstance(value, list | tuple) and value:
             children.extend(_listed(field.removesuffix("s"), value))
         else:
@@ -140,6 +140,6 @@ def _pairs(field: str, pairs: dict[str, Any]) -> Iterator[str]:
 def _attribute(value: object) -> str:
     if value is None:
         return '""'
-    if isinstance(value, list | tuple):
-        return '"[]"'
+    if isinstance(value, list | tuple | dict):
+        return '"{}"' if isinstance(value, dict) else '"[]"'
     return quoteattr(str(value).lower() if isinstance(value, bool) else str(value))

@@ -205,7 +205,7 @@ def _uncancel(message: CancelRollback) -> str:
 
 
 def _score(message: ScoreChange) -> str:
-    details = message.details
+    details = {} if message.details is UNSET else message.details
     said = [f'status="{words.STATUSES[message.status]}"'] if message.status is not UNSET else []
     said += [f'match_status="{words.PERIODS[message.period]}"'] if message.period in words.PERIODS else []
     said += [f'{side}_score="{getattr(message, side)}"' for side in ("home", "away")]
@@ -222,7 +222,7 @@ def _score(message: ScoreChange) -> str:
 
 def _clock(message: ScoreChange) -> str:
     clock = message.clock
-    if clock is None:
+    if clock is UNSET or clock is None:
         return ""
     times = {"match_time": clock.elapsed_s, "remaining_time": clock.remaining_s}
     said = "".join(f' {name}="{s // 60}:{s % 60:02d}"' for name, s in times.items() if s is not None)
@@ -233,7 +233,7 @@ def _periods(message: ScoreChange) -> str:
     inside = "".join(
         f'<period_score match_status_code="{_stretch(each.type, each.number)}" number="{each.number}" '
         f'home_score="{each.home}" away_score="{each.away}"/>'
-        for each in message.periods
+        for each in (() if message.periods is UNSET else message.periods)
     )
     return f"<period_scores>{inside}</period_scores>"
 

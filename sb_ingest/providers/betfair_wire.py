@@ -75,10 +75,10 @@ class MarketDefinition(Struct, frozen=True, rename="camel"):
 
     event_id: Id
     event_type_id: Id
-    betting_type: Annotated[str, Meta(max_length=64)]
     market_type: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]+\Z", max_length=64)]
     status: MarketStatus
     runners: Annotated[tuple[RunnerDefinition, ...], Meta(max_length=RUNNERS_MAX)]
+    betting_type: Annotated[str, Meta(max_length=64)] = "ODDS"
     in_play: bool = False
     bet_delay: Count | None = None
     number_of_winners: Count | None = None

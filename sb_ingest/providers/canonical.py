@@ -19,10 +19,12 @@ from sb_core.messages import (
     MarketOdds,
     MarketRef,
     MarketResult,
+    ScoreChange,
     decoder,
 )
 from sb_ingest.limits import DEFAULT, Limits
 from sb_ingest.providers import Knowledge, Normalised, Refusal
+from sb_ingest.providers.canonical_forms import cleared, unfolded
 from sb_ingest.providers.canonical_xml import as_json
 from sb_ingest.xml import parse
 
@@ -78,9 +80,14 @@ def _read(text: bytes, original: bytes) -> Normalised:
     try:
         message: AnyMessage = decoder.decode(text)
     except msgspec.ValidationError as error:
-        return _taken_apart(text, original, error)
+        plain = cleared(text)
+        return _read(plain, original) if plain is not None else _taken_apart(text, original, error)
     except _DECODE_ERRORS as error:
         raise FeedError("malformed", f"no JSON: {error}"[:SAID_CHARS_MAX]) from error
+    if isinstance(message, ScoreChange) and text.count(b'"score"') > 1:
+        whole = unfolded(text)
+        if whole is not None:
+            return _read(whole, original)
     refused = _head_fault(message, text)
     if refused is not None:
         return Normalised(refusals=(_whole(_fields(text), original, *refused),))

@@ -2,7 +2,9 @@
 
 The root element is the type. Scalars are attributes (empty is null, where null is allowed); an object is a child
 element; a list repeats a child element with the singular name, whose text is the value in a list of texts; a list that
-is there but empty is said by the attribute `<name>="[]"`. `info` and `details` repeat
+is there but empty is said by the attribute `<name>="[]"`. `info` and `details` are objects whose names nobody fixed:
+one child `<info k="v" n="5" b="true"/>` or `<details …/>` (whole numbers and true, false are such; empty is null), none
+of them `<name>="{}"`; or, with types that are said and names that no attribute may have, repeated
 `<info name="…" value="…" type="string|int|bool|null"/>` and `<detail …/>`. What nobody knows is ignored.
 """
 
@@ -19,6 +21,7 @@ from sb_ingest.xml import local
 
 _Kind: TypeAlias = Literal["text", "int", "bool", "object", "objects", "texts", "pairs"]
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,15}", re.ASCII)
 _BOOLS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -47,6 +50,8 @@ def _object(element: etree._Element, fields: tuple[_Field, ...]) -> dict[str, ob
     made: dict[str, object] = {}
     for field in fields:
         found = children.get(field.singular, [])
+        if field.kind == "pairs" and field.singular != field.name:
+            found = [*found, *children.get(field.name, [])]
         attribute = element.get(field.name)
         if field.kind in {"text", "int", "bool"}:
             if attribute is not None:
@@ -54,8 +59,15 @@ def _object(element: etree._Element, fields: tuple[_Field, ...]) -> dict[str, ob
         elif found:
             made[field.name] = _children(found, field)
         elif attribute is not None:
-            made[field.name] = None if field.nullable and not attribute else [] if attribute == "[]" else str(attribute)
+            made[field.name] = _empty(str(attribute), field)
     return made
+
+
+def _empty(attribute: str, field: _Field) -> object:
+    """Read the attribute in the place of a list or an object: that there is none."""
+    if not attribute and field.nullable:
+        return None
+    return {"[]": [], "{}": {}}.get(attribute, attribute)
 
 
 def _children(found: list[etree._Element], field: _Field) -> object:
@@ -65,7 +77,20 @@ def _children(found: list[etree._Element], field: _Field) -> object:
         return [_object(child, field.fields) for child in found]
     if field.kind == "texts":
         return [str(child.text or "") for child in found]
-    return {str(child.get("name", "")): _pair(child) for child in found}
+    pairs: dict[str, object] = {}
+    for child in found:
+        if "name" in child.attrib and ("value" in child.attrib or "type" in child.attrib):
+            pairs[str(child.get("name"))] = _pair(child)
+        else:
+            pairs.update((str(name), _plain(str(text))) for name, text in child.attrib.items())
+    return pairs
+
+
+def _plain(text: str) -> object:
+    """Read an attribute of which nobody said what it is: a whole number as JSON writes it, true, false, or a text."""
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text) if _WHOLE.fullmatch(text) else text or None
 
 
 def _scalar(text: str, field: _Field) -> object:

@@ -185,7 +185,7 @@ def _market_row(event: str, each: shown.Market) -> MarketRow:
         status=each.status,
         open=each.open,
         producer=each.producer,
-        ts=each.ts,
+        ts=each.ts or 0,
         shown=shown.encoder.encode(each),
         state=b"{}",
     )

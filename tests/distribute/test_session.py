@@ -92,6 +92,7 @@ def test_subscribe(form, data, kind, ids, markets):
         (b'{"op":"subscribe","sub":"s","markets":[]}', "bad_filter", "s"),
         (b'{"op":"subscribe","sub":"s","conflate_ms":-1}', "bad_filter", "s"),
         (b'{"op":"subscribe","sub":"s","conflate_ms":1.5}', "bad_filter", "s"),
+        (b'{"op":"subscribe","sub":"s","cursor":5}', "bad_cursor", "s"),
         (b'{"op":"subscribe","sub":"s","sports":["football","curling"]}', "unknown_sport", "s"),
     ],
 )
@@ -101,6 +102,13 @@ def test_what_is_refused(data, code, sub):
     (error,) = said(one)
     assert (error["op"], error["code"], error["sub"]) == ("error", code, sub)
     assert error["message"]
+
+
+def test_null_is_as_if_it_were_not_there():
+    one = session()
+    nulls = dict.fromkeys(("sports", "events", "competitions", "markets", "conflate_ms", "cursor"))
+    effect = one.receive(JSON.encode({"op": "subscribe", "sub": "s", **nulls}), 0)
+    assert isinstance(effect, Join)
 
 
 @pytest.mark.parametrize("n", [0, 7, "seven", None])

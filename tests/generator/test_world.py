@@ -19,7 +19,7 @@ from sb_generator.world import World
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = 1_782_237_600_000
 HOUR = 3_600_000
-SEED_5 = "5365dec85ad427217a107fa2de5ad9b181b6019475e6d4e36f7e2e376f4b91eb"
+SEED_5 = "1a84e798270d5ec89d9de267fa98059724b46157e4cb72975b7c7d453abec02e"
 
 
 @pytest.fixture(scope="module")

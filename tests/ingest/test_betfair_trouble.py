@@ -52,6 +52,11 @@ def test_other_betting_types_are_unsupported(betting_type: str) -> None:
     assert result.messages == ()
 
 
+def test_a_definition_without_a_betting_type_is_of_odds() -> None:
+    said = {name: value for name, value in definition().items() if name != "bettingType"}
+    assert market(Feed().send(change(md=said))).market == "1x2"
+
+
 def test_an_unsupported_sport_is_remembered_for_later_changes() -> None:
     feed = Feed()
     codes = [

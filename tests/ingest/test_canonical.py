@@ -1,5 +1,6 @@
 """Canonical messages: JSON and XML say the same, and what is wrong is refused in the smallest piece."""
 
+import re
 import string
 import time
 from typing import Any
@@ -128,11 +129,13 @@ MESSAGE = st.one_of(
     build(
         messages.ScoreChange,
         **HEAD,
-        home=st.one_of(st.none(), st.integers(0, 9)),
-        period=st.one_of(st.none(), TEXT),
-        clock=st.one_of(st.none(), build(messages.Clock, elapsed_s=st.integers(0, 9), stopped=st.booleans())),
+        home=st.one_of(st.just(UNSET), st.none(), st.integers(0, 9)),
+        period=st.one_of(st.just(UNSET), st.none(), TEXT),
+        clock=st.one_of(
+            st.just(UNSET), st.none(), build(messages.Clock, elapsed_s=st.integers(0, 9), stopped=st.booleans())
+        ),
         periods=st.lists(build(messages.PeriodScore, number=st.integers(1, 3), type=TEXT), max_size=2).map(tuple),
-        details=st.one_of(st.just({}), INFO),
+        details=st.one_of(st.just(UNSET), st.just({}), INFO),
         status=st.sampled_from([UNSET, "live"]),
     ),
     build(messages.Alive, **CONTROL, subscribed=st.booleans()),
@@ -161,6 +164,7 @@ def element(name: str, fields: dict[str, Any]) -> str:
     attributes, children = "", ""
     for key, value in fields.items():
         if key in {"info", "details"}:
+            attributes += "" if value else f' {key}="{{}}"'
             children += "".join(pair("info" if key == "info" else "detail", *each) for each in value.items())
         elif isinstance(value, dict):
             children += element(key, value)
@@ -199,6 +203,51 @@ def test_json_and_xml_say_the_same(message) -> None:
 # what is wrong
 
 ODDS = {"type": "odds", "ts": 5, "event": "acme:1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            '{"type":"odds","v":null,"id":null,"producer":null,"markets":[{"market":"a","line":null}]}',
+            '{"type":"odds","markets":[{"market":"a"}]}',
+        ),
+        (
+            '{"type":"odds","markets":[{"market":"a","info":null,"outcomes":[{"id":"b","info":null}]}]}',
+            '{"type":"odds","markets":[{"market":"a","info":{},"outcomes":[{"id":"b","info":{}}]}]}',
+        ),
+        ('{"type":"fixture","competitors":null}', '{"type":"fixture","competitors":[]}'),
+        (
+            '{"type":"fixture","competitors":[{"id":"b","players":null}]}',
+            '{"type":"fixture","competitors":[{"id":"b"}]}',
+        ),
+        ('{"type":"score","home":1,"periods":null}', '{"type":"score","home":1,"periods":[]}'),
+        ('{"type":"score","score":{"home":1,"away":null}}', '{"type":"score","home":1,"away":null}'),
+        (
+            '<odds><market market="a"><info k="v" n="5" b="true" z="" x="1.50"/></market></odds>',
+            '{"type":"odds","markets":[{"market":"a","info":{"k":"v","n":5,"b":true,"z":null,"x":"1.50"}}]}',
+        ),
+        (
+            '<score><details corners="3" name="c"/><detail name="a" value="3"/></score>',
+            '{"type":"score","details":{"a":"3","corners":3,"name":"c"}}',
+        ),
+    ],
+)
+def test_forms_that_mean_the_same(said, meant) -> None:
+    texts = [
+        each[:-1] + ',"ts":5,"event":"acme:1"}'
+        if each[0] == "{"
+        else re.sub(r"^(<\w+)", r'\1 ts="5" event="acme:1"', each)
+        for each in (said, meant)
+    ]
+    (one,), (other,) = (normalise(each.encode()).messages for each in texts)
+    assert one == other
+
+
+def test_a_status_is_not_cleared_to_something_else() -> None:
+    assert refusals({**ODDS, "markets": [{"market": "a", "status": None, "info": None}]}) == [
+        ("schema", "acme:1", "a", "", 5)
+    ]
 
 
 def refusals(document: object) -> list[tuple[str, str | None, str | None, str | None, int | None]]:

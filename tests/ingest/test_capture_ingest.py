@@ -33,6 +33,9 @@ def test_bodies_are_shown_as_they_came(run) -> None:
             ]
             assert len(await taken(everything)) == 2
             assert await taken(other) == []
+            lines = "\r\n" + json.dumps(odds()) + "\n\n" + json.dumps(odds("acme:2")) + "\n"
+            await intake.post(lines, "application/x-ndjson")
+            assert [each["body"] for each in await taken(listener)] == [lines]
 
     run(main)
 

@@ -165,7 +165,7 @@ def fixture(ts: int, **fields: Any) -> m.Fixture:
     return m.Fixture(ts=ts, **_common(fields))
 
 
-def score(ts: int, home: int, away: int, **fields: Any) -> m.ScoreChange:
+def score(ts: int, home: Any = msgspec.UNSET, away: Any = msgspec.UNSET, **fields: Any) -> m.ScoreChange:
     return m.ScoreChange(ts=ts, home=home, away=away, **_common(fields))
 
 

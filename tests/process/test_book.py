@@ -453,6 +453,31 @@ def test_event_lanes_are_apart():
     assert (event.name, event.start, event.status, event.score.home) == (None, 1_000, "live", 0)
 
 
+def test_what_a_score_leaves_out_is_unchanged_and_null_clears_it():
+    driver, outcomes = after(
+        score(5, status="live"),
+        score(6, 1, 0, period="1st_half", details={"corners_home": 1}),
+        score(7, 2),
+        score(8, status="ended"),
+        score(9, period=None),
+        score(9, 2, details={"corners_home": 1}),
+    )
+    assert outcomes == ["applied", "applied", "applied", "applied", "applied", "unchanged"]
+    assert driver.updates[0].changes.score is None
+    event = driver.event()
+    assert (event.score.home, event.score.away, event.score.period) == (2, 0, None)
+    assert (event.score.details, event.status) == ({"corners_home": 1}, "ended")
+    driver.check_updates()
+
+
+def test_a_market_that_had_no_odds_and_a_producer_that_had_no_outage_have_no_time():
+    driver, _ = after(stop(5, markets=[("1x2", "")]), producer("up", 0, 0))
+    assert driver.event().markets[0].ts is None
+    assert driver.event().producers[0].since is None
+    driver.feed(odds(10))
+    assert driver.market().ts == 10
+
+
 def test_status_comes_from_either_in_one_lane():
     driver, outcomes = after(
         score(10, 1, 0, status="live"), fixture(9, name="x", status="not_started"), fixture(11, status="closed")

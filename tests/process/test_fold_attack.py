@@ -427,7 +427,7 @@ def check_rows(shelf):
             assert (written.status, written.open, written.ts, written.producer) == (
                 each.status,
                 each.open,
-                each.ts,
+                each.ts or 0,
                 owner,
             )
             for outcome in each.outcomes:

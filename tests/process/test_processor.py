@@ -104,7 +104,7 @@ def test_messages_become_updates_rows_cache_and_an_account(run):
             assert cached.markets == [shown.market_decoder.decode(each) for each in stored.markets]
             account = await read_account(context, ("football",))
             assert (account["applied"], account["changes"], account["updates_published"]) == (3, 3, 3)
-            assert account["pending"] == 0
+            assert (account["pending"], account["balanced"]) == (0, True)
 
     run(main)
 

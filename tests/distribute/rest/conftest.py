@@ -204,7 +204,7 @@ def _rows(held: Position, after: Event, update: Update, type_: str) -> dict[str,
         state=b"{}",
     )
     markets = [
-        MarketRow(after.event, m.market, m.line, m.status, m.open, m.producer, m.ts, encoder.encode(m), b"{}")
+        MarketRow(after.event, m.market, m.line, m.status, m.open, m.producer, m.ts or 0, encoder.encode(m), b"{}")
         for m in after.markets
     ]
     order = after.lineage, after.rev, after.ts, after.updated

@@ -60,6 +60,11 @@ def test_no_query_string_does_more_than_be_refused(kind, pairs):
         assert isinstance(found, kind)
 
 
+def test_blanks_between_the_items_of_a_list_are_no_part_of_them():
+    asked = read_query(EventsQuery, [("status", "live, ended ,"), ("sport", " tennis")])
+    assert (asked.status, asked.sport) == (("live", "ended"), ("tennis",))
+
+
 @pytest.mark.parametrize("pairs", [[("x", "")], [("x", "1")], [("status", "")], [("market", ",")], [("limit", "1")]])
 def test_unknown_parameters_are_refused_even_when_empty(pairs):
     with pytest.raises(BadQueryError):
