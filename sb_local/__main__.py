@@ -142,8 +142,13 @@ def wants_console(arguments: argparse.Namespace) -> bool:
 def with_console(argv: Sequence[str], settings: Settings) -> int:
     """Run the pipeline in a process of its own, which logs to a file, and the console here; both end with the console."""
     log = Path(settings.data) / LOG_FILE
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as lines:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        lines = log.open("ab")
+    except OSError as error:
+        sys.stderr.write(f"sb local: SB_DATA: {log} can't be written: {error.strerror}\n")
+        return EXIT_USAGE
+    with lines:
         # a session of its own, so that Ctrl-C at the console is the console's alone
         command = [sys.executable, "-m", "sb_local", "--quiet", *argv]
         pipeline = subprocess.Popen(command, stdout=lines, stderr=lines, start_new_session=True)  # noqa: S603  ourselves
