@@ -1,4 +1,4 @@
-"""`sb stack up|down|status`: real Kafka, MySQL or MariaDB and Redis on this machine, without containers.
+"""`sb stack install|up|down|status`: real Kafka, MySQL or MariaDB and Redis on this machine, without containers.
 
 `eval "$(sb stack up)"` points services started from that shell at them. Tests use `up`, `down` and `Stack`.
 The rule: standard output is data, standard error is the story, exit 0 means that all engines asked for serve.
@@ -17,9 +17,9 @@ import msgspec
 from sb_core import settings as settings_module
 from sb_core.settings import SettingsError
 from sb_local.stack_install import MissingError, StackError
-from sb_local.stack_run import ENGINES, Stack, Status, down, status, up
+from sb_local.stack_run import ENGINES, Stack, Status, down, provide, status, up
 
-__all__ = ["ENGINES", "MissingError", "Stack", "StackError", "Status", "down", "main", "status", "up"]
+__all__ = ["ENGINES", "MissingError", "Stack", "StackError", "Status", "down", "main", "provide", "status", "up"]
 
 PORT_MAX: Final = 65_535
 
@@ -28,10 +28,16 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="sb stack", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = made.add_subparsers(dest="command", required=True)
+    get = commands.add_parser("install", help="install and download what is missing, and start nothing")
     start = commands.add_parser("up", help="install what is missing, start what doesn't run, print the URLs")
-    start.add_argument(
-        "engines", nargs="*", choices=(*ENGINES, []), metavar="ENGINE", help=f"of {', '.join(ENGINES)} (default: all)"
-    )
+    for command in (get, start):
+        command.add_argument(
+            "engines",
+            nargs="*",
+            choices=(*ENGINES, []),
+            metavar="ENGINE",
+            help=f"of {', '.join(ENGINES)} (default: all)",
+        )
     start.add_argument(
         "--ports",
         type=_ports,
@@ -50,16 +56,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the three commands."""
+    """Run one of the four commands."""
     arguments = parser().parse_args(argv)
+    commands = {"up": _up, "down": _down, "status": _status}
     try:
+        if arguments.command == "install":
+            provide(arguments.engines or tuple(ENGINES))
+            return 0
         folder = arguments.data or Path(settings_module.load().data) / "stack"
+        return commands[arguments.command](folder, arguments)
     except SettingsError as error:
         sys.stderr.write(f"sb stack: {error}\n")
         return 2
-    commands = {"up": _up, "down": _down, "status": _status}
-    try:
-        return commands[arguments.command](folder, arguments)
     except (StackError, OSError) as error:
         sys.stderr.write(f"sb stack: {error}\n")
         return 1

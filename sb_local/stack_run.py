@@ -17,7 +17,7 @@ from msgspec import Struct
 from sb_local import stack_folder, stack_kafka, stack_mysql
 from sb_local.stack_engine import Engine, Place
 from sb_local.stack_folder import Plan
-from sb_local.stack_install import StackError, ensure
+from sb_local.stack_install import MissingError, StackError, ensure
 from sb_local.stack_kafka import Kafka
 from sb_local.stack_mysql import MySql
 from sb_local.stack_probe import NotServingError
@@ -187,18 +187,24 @@ def up(
     asked = [name for name in ENGINES if name in engines]
     if unknown := sorted(set(engines) - set(ENGINES)):
         raise StackError(f"there is no engine {', '.join(unknown)}: choose of {', '.join(ENGINES)}")
-    if not supported():
-        raise StackError("the native stack needs Linux: use docker compose here")
     with stack_folder.locked(where):
+        provide(asked, install=install)
         wanted = [ENGINES[name] for name in asked]
-        ensure([need for engine in wanted for need in engine.needs()], install=install)
-        for engine in wanted:
-            engine.fetch(install=install)
         running = {name for name in ENGINES if recorded(stack_folder.record(where, name))}
         plan = stack_folder.planned(where, wanted, running=running, ports=ports or {}, settings=settings or {})
         stack = Stack(where, plan)
         _bring(stack, asked, running)
     return stack
+
+
+def provide(engines: Sequence[str] = tuple(ENGINES), *, install: bool = True) -> None:
+    """Install and fetch what these engines lack, starting nothing; raises MissingError naming what the machine lacks."""
+    if not supported():
+        raise MissingError(["Linux: the native stack runs on nothing else; use docker compose here"])
+    wanted = [ENGINES[name] for name in engines]
+    ensure([need for engine in wanted for need in engine.needs()], install=install)
+    for engine in wanted:
+        engine.fetch(install=install)
 
 
 def down(folder: str | Path, *, purge: bool = False) -> tuple[str, ...]:

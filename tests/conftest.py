@@ -1,13 +1,14 @@
 """Fixtures that every folder of tests may use."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 import trio
 from hypothesis import HealthCheck, settings
+from native_stack import NativeStack, started
 
 # A busy machine is no failure. CI takes the same examples every time, so that a landing doesn't depend on luck;
 # everywhere else they are new ones each time.
@@ -26,6 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Say how much of the simulation to run (tests/sim)."""
     parser.addoption("--sim-seeds", type=int, default=200, help="seeds of the simulation, from 1 on")
     parser.addoption("--sim-seed", type=int, default=None, help="this seed alone, with its trace")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests on engines on one worker: they share a stack, and kill parts of it."""
+    for item in items:
+        if item.get_closest_marker("engines"):
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(scope="session")
+def session_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
+    """Kafka, a database and Redis, started for this session."""
+    with started(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def native_stack(session_stack: NativeStack) -> NativeStack:
+    """Kafka, a database and Redis, each of which serves, and may be killed, stopped and held by a test."""
+    return session_stack.whole()
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ import trio
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from asyncmy.connection import Connection
-from msgspec import Struct
-from ports import free_port
+from native_stack import NativeStack, ended, up
 
+from sb_core.adapters import redis_cache, redis_client
 from sb_core.adapters.guarded import STORE_CALLS_MAX, STORE_SLOW_S, Guard, GuardedStore
 from sb_core.adapters.kafka_client import parse_address
 from sb_core.adapters.kafka_log import OPEN_DEADLINE_S, KafkaLog, open_kafka_log
@@ -33,10 +33,17 @@ from sb_core.adapters.sqlite_store import open_sqlite_store
 from sb_core.bridge import open_bridge
 from sb_core.circuit import Circuit
 from sb_core.topics import TopicSpec
-from sb_local import stack
-from sb_local.stack import Stack, StackError
+from sb_local.stack import Stack
 
 Opened = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no failure: what matters of the cache's deadlines is tested with shorter ones."""
+    monkeypatch.setattr(redis_cache, "PUT_DEADLINE_S", 10.0)
+    monkeypatch.setattr(redis_cache, "GET_DEADLINE_S", 10.0)
+    monkeypatch.setattr(redis_client, "CONNECT_DEADLINE_S", 10.0)
 
 
 class StandingClock:
@@ -161,82 +168,42 @@ STORES = {
 CACHES = {"memory": _memory_cache}
 
 
-class KafkaUnderTest(Struct, frozen=True):
-    """A broker that tests may kill. Who comes in at `lossy_port` is told to come back at `proxy_port`."""
-
-    stack: Stack
-    servers: str
-    lossy_port: int
-    proxy_port: int
-
-
-@pytest.fixture(scope="session")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaUnderTest]:
-    """Start a broker for this session, or skip; but not where CI=true says that it must be there."""
-    broker, controller, lossy, proxy = (free_port() for _ in range(4))
-    host = "127.0.0.1"
-    settings = {
-        "listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller},LOSSY://{host}:{lossy}",
-        "advertised.listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller},LOSSY://{host}:{proxy}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOSSY:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
-    }
-    folder = tmp_path_factory.mktemp("stack-kafka")
-    ports = {"kafka": broker, "kafka-controller": controller}
-    try:
-        started = stack.up(folder, ("kafka",), ports=ports, settings={"kafka": settings})
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no Kafka to test with, and none can be started: {error}")
-        pytest.skip(f"no Kafka to test with, and none can be started: {error}")
-    yield KafkaUnderTest(started, f"{host}:{broker}", lossy, proxy)
-    stack.down(folder, purge=True)
-
-
-@pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest) -> str:
-    """Return a real broker's host:port: SB_TEST_KAFKA's, else one that is started for this session."""
-    return os.environ.get("SB_TEST_KAFKA") or request.getfixturevalue("own_kafka").servers
+@pytest.fixture
+def kafka_server(request: pytest.FixtureRequest) -> str:
+    """Return a real broker's host:port: SB_TEST_KAFKA's, else that of one that a test may kill."""
+    return os.environ.get("SB_TEST_KAFKA") or request.getfixturevalue("native_stack").servers
 
 
 @pytest.fixture
-def kafka_log(kafka: str) -> Callable[..., Opened]:
+def kafka_log(kafka_server: str) -> Callable[..., Opened]:
     """Make openers of Kafka logs; without a `prefix` each has a log of its own."""
 
-    def opener(servers: str = kafka, prefix: str | None = None, **options: str) -> Opened:
+    def opener(servers: str = kafka_server, prefix: str | None = None, **options: str) -> Opened:
         return kafka_opened(servers, prefix, **options)
 
     return opener
 
 
 @pytest.fixture(
-    params=[*LOGS.values(), pytest.param(None, marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")])],
+    params=[*LOGS.values(), pytest.param(None, marks=pytest.mark.engines)],
     ids=[*LOGS, "kafka"],
 )
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Open an empty log (Log, LogAdmin and `prune`)."""
     if request.param is None:
-        return kafka_opened(request.getfixturevalue("kafka"))
+        return kafka_opened(request.getfixturevalue("kafka_server"))
     return request.param(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def mysql_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A real MySQL or MariaDB that a test may kill, started for this session; whoever pauses it wakes it again."""
+@pytest.fixture
+def mysql_stack(native_stack: NativeStack) -> Stack:
+    """A real MySQL or MariaDB that a test may kill."""
     if os.environ.get("SB_TEST_MYSQL"):
         pytest.skip("the server of SB_TEST_MYSQL is not ours to kill")
-    folder = tmp_path_factory.mktemp("stack-mysql")
-    try:
-        started = stack.up(folder, ("mysql",))
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no MySQL to test with, and none can be started: {error}")
-        pytest.skip(f"no MySQL to test with, and none can be started: {error}")
-    yield started
-    stack.down(folder, purge=True)
+    return native_stack.stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def mysql_server(request: pytest.FixtureRequest) -> str:
     """A real server's URL, of a user who may make databases: SB_TEST_MYSQL's, else that of one that a test may kill."""
     url = os.environ.get("SB_TEST_MYSQL")
@@ -286,7 +253,7 @@ def mysql_empty_url(mysql_server: str, mysql_ask: Callable[..., list[tuple[Any, 
 @pytest.fixture(
     params=[
         *STORES.values(),
-        pytest.param("mysql", marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")]),
+        pytest.param("mysql", marks=pytest.mark.engines),
     ],
     ids=[*STORES, "mysql"],
 )
@@ -297,28 +264,23 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     return request.param(tmp_path)
 
 
-def _redis_up(folder: Path, **settings: str) -> Stack:
-    """Start Redis, or skip; but not where CI=true says that it must be there."""
-    try:
-        return stack.up(folder, ("redis",), settings={"redis": settings})
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no Redis to test with, and none can be started: {error}")
-        pytest.skip(f"no Redis to test with, and none can be started: {error}")
-
-
-@pytest.fixture(scope="session")
-def redis_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A real Redis that a test may kill, started for this session; whoever kills or pauses it brings it back."""
-    started = _redis_up(tmp_path_factory.mktemp("stack-redis"))
-    yield started
-    stack.down(started.folder, purge=True)
+@pytest.fixture
+def redis_stack(native_stack: NativeStack) -> Stack:
+    """A real Redis that a test may kill."""
+    return native_stack.stack
 
 
 @pytest.fixture(scope="session")
 def redis_cluster_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A Redis Cluster of one node, which is as strict about keys of several slots as a large one."""
-    started = _redis_up(tmp_path_factory.mktemp("stack-redis-cluster"), **{"cluster-enabled": "yes"})
+    folder = tmp_path_factory.mktemp("stack-redis-cluster")
+    with ended(folder):
+        started = up(folder, ("redis",), settings={"redis": {"cluster-enabled": "yes"}})
+        _own_all_slots(started)
+        yield started
+
+
+def _own_all_slots(started: Stack) -> None:
     with redis.Redis.from_url(started.cache_url) as server:
         server.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         for _ in range(200):
@@ -327,8 +289,6 @@ def redis_cluster_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
             time.sleep(0.05)
         else:
             pytest.fail("the cluster of one node did not become ready within 10 s")
-    yield started
-    stack.down(started.folder, purge=True)
 
 
 def redis_opened(started: Stack, *, cluster: bool = False, **options: Any) -> Opened:
@@ -350,10 +310,7 @@ def redis_opened(started: Stack, *, cluster: bool = False, **options: Any) -> Op
 @pytest.fixture(
     params=[
         *CACHES.values(),
-        *(
-            pytest.param(name, marks=[pytest.mark.engines, pytest.mark.xdist_group("stack")])
-            for name in ("redis", "redis-cluster")
-        ),
+        *(pytest.param(name, marks=pytest.mark.engines) for name in ("redis", "redis-cluster")),
     ],
     ids=[*CACHES, "redis", "redis-cluster"],
 )

@@ -19,7 +19,7 @@ from sb_core.errors import ContractError, FencedError, LogTruncatedError
 from sb_core.records import Record
 from sb_core.topics import TopicSpec, partition_of
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 FEED = "feed"
 SPEC = TopicSpec(FEED, 4, 86_400_000)
@@ -160,18 +160,20 @@ async def everything(log, topic=FEED, partitions=4):
     return found
 
 
-def test_keys_go_where_kafkas_own_producer_puts_them(kafka_log, own_kafka, run):
+def test_keys_go_where_kafkas_own_producer_puts_them(kafka_log, native_stack, run):
     keys = ["uof:sr:match:42", "betfair:1.234", "a", "ab", "abc", "clé:ключ:鍵", *(f"k{n}" for n in range(40))]
 
     async def main():
-        async with kafka_log(servers=own_kafka.servers)() as log:
+        async with kafka_log(servers=native_stack.servers)() as log:
             await log.create([SPEC])
             await log.append([record(0, key=key, value=b"ours") for key in keys])
             topic = log.address.prefix + FEED
             given = "".join(f"{key}\ttheirs\n" for key in keys)
             options = ["--property", "parse.key=true"]
             await trio.to_thread.run_sync(
-                lambda: own_kafka.stack.kafka_tool("kafka-console-producer.sh", "--topic", topic, *options, given=given)
+                lambda: native_stack.stack.kafka_tool(
+                    "kafka-console-producer.sh", "--topic", topic, *options, given=given
+                )
             )
             found = defaultdict(set)
             for each in await everything(log):
@@ -181,7 +183,7 @@ def test_keys_go_where_kafkas_own_producer_puts_them(kafka_log, own_kafka, run):
             count = str(2 * len(keys))
             options = ["--property", "print.key=true", "--from-beginning", "--max-messages", count]
             shown = await trio.to_thread.run_sync(
-                lambda: own_kafka.stack.kafka_tool("kafka-console-consumer.sh", "--topic", topic, *options)
+                lambda: native_stack.stack.kafka_tool("kafka-console-consumer.sh", "--topic", topic, *options)
             )
             assert sorted(shown.splitlines()) == sorted(
                 f"{key}\t{whose}" for key in keys for whose in ("ours", "theirs")

@@ -14,7 +14,7 @@ from sb_core.records import Record
 from sb_core.runtime import SystemClock
 from sb_core.topics import TopicSpec
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 FEED = "feed"
 SPEC = TopicSpec(FEED, 2, None)
@@ -196,11 +196,11 @@ def test_reads_and_commits(kafka_log, run):
     run(main, deadline_s=90)
 
 
-def test_opening_leaves_nothing_behind(kafka, kafka_log, run):
+def test_opening_leaves_nothing_behind(kafka_server, kafka_log, run):
     async def main():
         async with kafka_log()() as made:
             await made.create([SPEC])
-            url = f"kafka://{kafka}/?prefix={made.address.prefix}"
+            url = f"kafka://{kafka_server}/?prefix={made.address.prefix}"
             async with open_bridge() as bridge, interrupting(bridge) as state:
                 before = await tasks_of(bridge)
 

@@ -19,7 +19,7 @@ from sb_core.records import Record
 from sb_core.runtime import SystemClock
 from sb_core.topics import TopicSpec
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 FEED = "feed"
 SPEC = TopicSpec(FEED, 4, None)
@@ -117,12 +117,12 @@ async def until(condition, deadline_s=20):
             await trio.sleep(0.05)
 
 
-def test_lost_answers_put_nothing_into_the_log_twice(own_kafka, kafka_log, run):
+def test_lost_answers_put_nothing_into_the_log_twice(native_stack, kafka_log, run):
     async def main():
-        proxy = Proxy(own_kafka.lossy_port, lose=0.2, seed=3)
+        proxy = Proxy(native_stack.lossy_port, lose=0.2, seed=3)
         async with trio.open_nursery() as nursery:
-            await nursery.start(proxy.serve, own_kafka.proxy_port)
-            async with kafka_log(servers=f"127.0.0.1:{own_kafka.lossy_port}")() as log:
+            await nursery.start(proxy.serve, native_stack.proxy_port)
+            async with kafka_log(servers=f"127.0.0.1:{native_stack.lossy_port}")() as log:
                 await log.create([SPEC])
                 appending = Appending(log)
                 stop = trio.Event()
@@ -141,14 +141,14 @@ def test_lost_answers_put_nothing_into_the_log_twice(own_kafka, kafka_log, run):
     run(main, deadline_s=60)
 
 
-def test_cancelled_appends_are_whole_or_absent_wherever_they_were_cancelled(own_kafka, kafka_log, run):
+def test_cancelled_appends_are_whole_or_absent_wherever_they_were_cancelled(native_stack, kafka_log, run):
     async def main():
         rng = random.Random(9)
-        proxy = Proxy(own_kafka.lossy_port, delay_s=0.02, seed=4)
+        proxy = Proxy(native_stack.lossy_port, delay_s=0.02, seed=4)
         acknowledged, cancelled = set(), set()
         async with trio.open_nursery() as nursery:
-            await nursery.start(proxy.serve, own_kafka.proxy_port)
-            async with kafka_log(servers=f"127.0.0.1:{own_kafka.lossy_port}")() as log:
+            await nursery.start(proxy.serve, native_stack.proxy_port)
+            async with kafka_log(servers=f"127.0.0.1:{native_stack.lossy_port}")() as log:
                 await log.create([SPEC])
 
                 async def write(writer):
@@ -174,9 +174,9 @@ def test_cancelled_appends_are_whole_or_absent_wherever_they_were_cancelled(own_
     run(main, deadline_s=60)
 
 
-def test_a_broker_killed_in_the_midst_loses_nothing_acknowledged(own_kafka, kafka_log, run):
+def test_a_broker_killed_in_the_midst_loses_nothing_acknowledged(native_stack, kafka_log, run):
     async def main():
-        async with kafka_log(servers=own_kafka.servers)() as log:
+        async with kafka_log(servers=native_stack.servers)() as log:
             await log.create([SPEC])
             appending = Appending(log)
             stop = trio.Event()
@@ -187,10 +187,10 @@ def test_a_broker_killed_in_the_midst_loses_nothing_acknowledged(own_kafka, kafk
                     nursery.start_soon(appending.write, writer, stop)
                 for _ in range(2):
                     await trio.sleep(1)
-                    await trio.to_thread.run_sync(own_kafka.stack.kill, "kafka")
+                    await trio.to_thread.run_sync(native_stack.stack.kill, "kafka")
                     await trio.sleep(1)
                     goal = len(appending.acknowledged) + 20
-                    await trio.to_thread.run_sync(own_kafka.stack.start, "kafka")
+                    await trio.to_thread.run_sync(native_stack.stack.start, "kafka")
                     await until(lambda goal=goal: len(appending.acknowledged) >= goal)
                 await trio.sleep(0.5)
                 stop.set()
@@ -201,13 +201,15 @@ def test_a_broker_killed_in_the_midst_loses_nothing_acknowledged(own_kafka, kafk
     run(main, deadline_s=90)
 
 
-def test_a_broker_that_hangs_leaves_outcomes_unknown_and_goes_on_where_it_was(own_kafka, kafka_log, run, monkeypatch):
+def test_a_broker_that_hangs_leaves_outcomes_unknown_and_goes_on_where_it_was(
+    native_stack, kafka_log, run, monkeypatch
+):
     monkeypatch.setattr(kafka_writer, "APPEND_DEADLINE_S", 1.0)
     monkeypatch.setattr(kafka_admin, "ASK_DEADLINE_S", 0.5)
     monkeypatch.setattr(kafka_consumer, "LOOK_EVERY_S", 0.1)
 
     async def main():
-        async with kafka_log(servers=own_kafka.servers)() as log:
+        async with kafka_log(servers=native_stack.servers)() as log:
             await log.create([SPEC])
             appending = Appending(log)
             stop = trio.Event()
@@ -217,7 +219,7 @@ def test_a_broker_that_hangs_leaves_outcomes_unknown_and_goes_on_where_it_was(ow
                 for writer in range(4):
                     nursery.start_soon(appending.write, writer, stop)
                 await trio.sleep(0.5)
-                own_kafka.stack.pause("kafka")
+                native_stack.stack.pause("kafka")
                 try:
                     await trio.sleep(3.5)
                     assert appending.unknown, "what was sent"
@@ -228,7 +230,7 @@ def test_a_broker_that_hangs_leaves_outcomes_unknown_and_goes_on_where_it_was(ow
                         await log.ping()
                     assert trio.current_time() - begun < 8
                 finally:
-                    own_kafka.stack.resume("kafka")
+                    native_stack.stack.resume("kafka")
                 goal, read = len(appending.acknowledged) + 20, len(seen)
                 await until(lambda: len(appending.acknowledged) >= goal and len(seen) > read)
                 stop.set()
@@ -238,16 +240,18 @@ def test_a_broker_that_hangs_leaves_outcomes_unknown_and_goes_on_where_it_was(ow
     run(main, deadline_s=60)
 
 
-def test_a_client_that_gets_nothing_while_its_partition_grows_ends_its_process(own_kafka, kafka_log, run, monkeypatch):
+def test_a_client_that_gets_nothing_while_its_partition_grows_ends_its_process(
+    native_stack, kafka_log, run, monkeypatch
+):
     monkeypatch.setattr(kafka_consumer, "LOOK_EVERY_S", 0.2)
     monkeypatch.setattr(kafka_consumer, "CATCH_UP_S", 0.4)
 
     async def main():
-        proxy = Proxy(own_kafka.lossy_port)
-        async with trio.open_nursery() as nursery, kafka_log(servers=own_kafka.servers)() as direct:
-            await nursery.start(proxy.serve, own_kafka.proxy_port)
+        proxy = Proxy(native_stack.lossy_port)
+        async with trio.open_nursery() as nursery, kafka_log(servers=native_stack.servers)() as direct:
+            await nursery.start(proxy.serve, native_stack.proxy_port)
             await direct.create([SPEC])
-            through = kafka_log(servers=f"127.0.0.1:{own_kafka.lossy_port}", prefix=direct.address.prefix)
+            through = kafka_log(servers=f"127.0.0.1:{native_stack.lossy_port}", prefix=direct.address.prefix)
             async with through() as log:
                 await log.partitions(FEED)
                 reader = log.reader([FEED])
@@ -269,14 +273,14 @@ def test_a_client_that_gets_nothing_while_its_partition_grows_ends_its_process(o
     run(main)
 
 
-def test_without_a_broker_everything_ends_in_time_with_our_own_errors(own_kafka, kafka_log, run, monkeypatch):
+def test_without_a_broker_everything_ends_in_time_with_our_own_errors(native_stack, kafka_log, run, monkeypatch):
     monkeypatch.setattr(kafka_writer, "APPEND_DEADLINE_S", 1.0)
     monkeypatch.setattr(kafka_admin, "ASK_DEADLINE_S", 1.0)
     monkeypatch.setattr(kafka_consumer, "COMMIT_DEADLINE_S", 1.0)
     monkeypatch.setattr(kafka_log_module, "OPEN_DEADLINE_S", 3.0)
 
     async def main():
-        opened = kafka_log(servers=own_kafka.servers)
+        opened = kafka_log(servers=native_stack.servers)
         async with opened() as log:
             await log.create([SPEC])
             await log.append(batch(0, 0), {"accepted": 8})
@@ -284,7 +288,7 @@ def test_without_a_broker_everything_ends_in_time_with_our_own_errors(own_kafka,
             assert (await plain.read(records_max=1, wait_s=5)).assigned
             assert (await member.read(records_max=1, wait_s=5)).assigned
             member.seek((FEED, 0), 0)
-            await trio.to_thread.run_sync(own_kafka.stack.kill, "kafka")
+            await trio.to_thread.run_sync(native_stack.stack.kill, "kafka")
             try:
                 for ask in (
                     lambda: log.append(batch(0, 1), {"accepted": 8}),
@@ -305,11 +309,11 @@ def test_without_a_broker_everything_ends_in_time_with_our_own_errors(own_kafka,
                 took_s = trio.current_time() - begun
                 begun = trio.current_time()
                 with pytest.raises(UnavailableError), trio.fail_after(10):
-                    async with open_kafka_log(f"kafka://{own_kafka.servers}", SystemClock()):
+                    async with open_kafka_log(f"kafka://{native_stack.servers}", SystemClock()):
                         pass
                 assert trio.current_time() - begun < 5
             finally:
-                await trio.to_thread.run_sync(own_kafka.stack.start, "kafka")
+                await trio.to_thread.run_sync(native_stack.stack.start, "kafka")
             assert took_s < 2.5
 
     run(main, deadline_s=100)
@@ -321,11 +325,11 @@ def started(what, servers, log):
 
 
 @pytest.mark.parametrize("lifetime_s", [0.3, 0.7, 1.5])
-def test_a_killed_process_tears_no_append_and_no_count(kafka, kafka_log, run, lifetime_s):
+def test_a_killed_process_tears_no_append_and_no_count(kafka_server, kafka_log, run, lifetime_s):
     async def main():
         async with kafka_log()() as log:
             await log.create([SPEC])
-            child = started("append", kafka, log)
+            child = started("append", kafka_server, log)
             first = await trio.to_thread.run_sync(child.stdout.readline)
             await trio.sleep(lifetime_s)
             child.kill()
@@ -344,14 +348,14 @@ def test_a_killed_process_tears_no_append_and_no_count(kafka, kafka_log, run, li
     run(main)
 
 
-def test_a_killed_members_partitions_move_in_time(kafka, kafka_log, run):
+def test_a_killed_members_partitions_move_in_time(kafka_server, kafka_log, run):
     async def main():
         async with kafka_log()() as log:
             await log.create([SPEC])
             reader = log.reader([FEED], "members")
             while len((await reader.read(records_max=1, wait_s=5)).assigned) < 4:
                 pass
-            child = started("member", kafka, log)
+            child = started("member", kafka_server, log)
             given = await trio.to_thread.run_sync(child.stdout.readline)
             assert len(given.split(",")) == 2
             assert len((await reader.read(records_max=1, wait_s=5)).assigned) == 2

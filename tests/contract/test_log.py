@@ -494,6 +494,24 @@ def test_a_rebalance_wakes_who_waits(open_log, run):
     opened(open_log, run, test)
 
 
+def test_members_of_a_group_are_counted(open_log, run):
+    async def test(log):
+        assert await log.members("processors") == 0
+        first = await reading(log, group="processors")
+        assert await log.members("processors") == 1
+        second = log.reader([FEED], "processors")
+        with anyio.fail_after(10):
+            while await log.members("processors") < 2:
+                await first.read(records_max=1, wait_s=0.1)
+                await second.read(records_max=1, wait_s=0.1)
+        assert await log.members("others") == 0
+        await first.aclose()
+        await second.aclose()
+        assert await log.members("processors") == 0
+
+    opened(open_log, run, test)
+
+
 def test_group_offsets_are_kept_per_group(open_log, run):
     async def test(log):
         reader = await reading(log, group="processors")

@@ -150,7 +150,6 @@ async def standing(store):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 @pytest.mark.parametrize("bad", ["request", "reply", 1205, 1213, 1290, 2013])
 def test_no_fault_at_any_statement_leaves_half_of_a_transaction(mysql_url, clock, run, bad):
     async def test(store, wire):
@@ -186,21 +185,24 @@ def test_no_fault_at_any_statement_leaves_half_of_a_transaction(mysql_url, clock
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_silence_ends_at_a_deadline_and_says_what_is_known(mysql_url, clock, run, monkeypatch):
-    monkeypatch.setattr(mysql_store, "STATEMENTS_S", 0.3)
-    monkeypatch.setattr(mysql_store, "COMMIT_S", 0.3)
-
     async def test(store, wire):
         position = await store.claim(PLACE, "one")
-        for at, expected in ((1, UnavailableError), (4, UnavailableError), (7, UnknownOutcomeError)):
+        silences = (
+            (1, "STATEMENTS_S", UnavailableError),
+            (4, "STATEMENTS_S", UnavailableError),
+            (7, "COMMIT_S", UnknownOutcomeError),
+        )
+        for at, deadline, expected in silences:
             for _ in range(2):
                 warm = batch_of(position)
                 await store.commit(warm)
                 position = after(position, warm)
             wire.next("silence", at)
-            with pytest.raises(expected) as raised:
-                await store.commit(batch_of(position))
+            with monkeypatch.context() as short:
+                short.setattr(mysql_store, deadline, 0.3)
+                with pytest.raises(expected) as raised:
+                    await store.commit(batch_of(position))
             assert type(raised.value) is expected
             assert (await standing(store)).next_offset == position.next_offset
         assert store._writing.dropped == 3
@@ -209,7 +211,6 @@ def test_silence_ends_at_a_deadline_and_says_what_is_known(mysql_url, clock, run
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_an_events_history_costs_as_much_as_it_is_long(mysql_url, mysql_ask, clock, run):
     def looked_at():
         return int(mysql_ask("SHOW GLOBAL STATUS LIKE 'Handler_read_next'")[0][1])
@@ -226,7 +227,6 @@ def test_an_events_history_costs_as_much_as_it_is_long(mysql_url, mysql_ask, clo
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_batch_of_any_size_is_one_statement_a_table(mysql_url, clock, run):
     async def test(store, wire):
         position = await store.claim(PLACE, "one")
@@ -243,7 +243,6 @@ def test_a_batch_of_any_size_is_one_statement_a_table(mysql_url, clock, run):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_batch_cancelled_at_any_moment_leaves_a_clean_pool(mysql_url, clock, run):
     async def test():
         async with open_mysql_store(mysql_url, clock) as store:
@@ -274,7 +273,6 @@ def test_a_batch_cancelled_at_any_moment_leaves_a_clean_pool(mysql_url, clock, r
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_lock_of_another_is_waited_for_and_then_tried_again(mysql_url, clock, run, monkeypatch):
     monkeypatch.setattr(
         mysql_connect, "_SESSION", (*mysql_connect._SESSION, "SET SESSION innodb_lock_wait_timeout = 1")
@@ -309,7 +307,6 @@ def test_a_lock_of_another_is_waited_for_and_then_tried_again(mysql_url, clock, 
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_what_cannot_be_stored_is_refused_for_good_and_costs_no_connection(mysql_url, clock, run):
     async def test():
         async with open_mysql_store(mysql_url, clock) as store:
@@ -333,7 +330,6 @@ def test_what_cannot_be_stored_is_refused_for_good_and_costs_no_connection(mysql
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_columns_of_nothing_but_null_are_stored_as_such(mysql_url, mysql_ask, clock, run):
     name = mysql_url.rpartition("/")[2]
 
@@ -356,7 +352,6 @@ def test_columns_of_nothing_but_null_are_stored_as_such(mysql_url, mysql_ask, cl
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_fence_that_changes_nothing_still_holds(mysql_url, clock, run):
     async def test():
         async with open_mysql_store(mysql_url, clock) as store:
@@ -373,7 +368,6 @@ def test_a_fence_that_changes_nothing_still_holds(mysql_url, clock, run):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_killed_server_costs_one_answer_and_no_row(mysql_stack, mysql_url, clock, run):
     async def test():
         async with open_mysql_store(mysql_url, clock) as store:
@@ -396,7 +390,6 @@ def test_a_killed_server_costs_one_answer_and_no_row(mysql_stack, mysql_url, clo
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_many_may_migrate_at_once_and_nobody_works_on_another_schema(mysql_empty_url, mysql_ask, clock, run):
     table = f"{mysql_empty_url.rpartition('/')[2]}.schema_version"
     newest = schema_versions.newest()
@@ -442,7 +435,6 @@ SHAPE = tuple(
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_database_from_before_alembic_becomes_the_same_wherever_its_migration_stopped(
     mysql_url, mysql_ask, clock, run
 ):
@@ -502,7 +494,6 @@ def cut_off_after(count):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_days_are_made_ahead_and_a_forgotten_database_catches_up(mysql_url, mysql_ask, clock, run):
     name = mysql_url.rpartition("/")[2]
 
@@ -538,7 +529,6 @@ def test_days_are_made_ahead_and_a_forgotten_database_catches_up(mysql_url, mysq
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_day_is_not_dropped_under_a_reader_for_ever(mysql_url, clock, run):
     """DDL waits for transactions that read the table, and others wait behind it: not beyond LOCK_WAIT_S."""
     address = parse_address(mysql_url)
@@ -578,7 +568,6 @@ async def held_open(address, statement):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_who_is_not_let_in_hears_that_it_is_unavailable(mysql_url, clock, run):
     async def test():
         for url in (

@@ -13,8 +13,6 @@ from sb_core.adapters.redis_client import RedisAddress, parse_address
 from sb_core.errors import ContractError, UnavailableError
 from sb_core.records import CacheEntry
 
-engine = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
-
 
 def entries(count, rev=1, size=10, generation=1):
     return [CacheEntry(f"e{n}", generation, 1, rev, b"%d " % rev + b"x" * size) for n in range(count)]
@@ -51,7 +49,7 @@ def cached(redis_stack, server, run):
 
 
 class TestEngine:
-    pytestmark = engine
+    pytestmark = pytest.mark.engines
 
     def test_a_person_can_read_it(self, cached, server):
         async def test(cache):

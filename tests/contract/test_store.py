@@ -340,6 +340,16 @@ def test_a_raised_lineage_goes_on_and_replaces_what_it_overtakes(open_store, run
     opened(open_store, run, test)
 
 
+def test_a_raised_lineage_is_above_the_one_that_is_said(open_store, run):
+    async def test(store):
+        assert await store.raise_lineage(PLACE, 40, above=6) == 7
+        assert await store.raise_lineage(PLACE, 40, above=6) == 8
+        assert await store.raise_lineage(PLACE, 40) == 9
+        assert await store.raise_lineage((PLACE[0], PLACE[1] + 1), 0) == 2
+
+    opened(open_store, run, test)
+
+
 def test_a_rev_is_given_once(open_store, run):
     async def test(store):
         position = await committed(store, await store.claim(PLACE, "one"), changes=[change_row(0, 1)])

@@ -59,6 +59,25 @@ def let_go():
     return let_go
 
 
+@pytest.fixture
+def saved():
+    """Save the store of a pipeline that isn't running; return what puts it back."""
+
+    def saved(pipeline):
+        kept = {path: path.read_bytes() for path in pipeline.data.glob("store.db*")}
+        assert kept
+
+        def put_back():
+            for path in pipeline.data.glob("store.db*"):
+                path.unlink()
+            for path, content in kept.items():
+                path.write_bytes(content)
+
+        return put_back
+
+    return saved
+
+
 def lose_stops(pipeline, ts, let_go):
     """Have stops come while no processor runs, and retention take them all."""
 
@@ -87,7 +106,7 @@ def raise_lineage(pipeline):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "with lineage 2" in done.stdout
+    return int(done.stdout.rpartition("with lineage ")[2])
 
 
 def test_stops_that_retention_took_leave_nothing_open(tmp_path, let_go):
@@ -103,7 +122,7 @@ def test_stops_that_retention_took_leave_nothing_open(tmp_path, let_go):
         until(lambda: "partition_stopped" in pipeline.tail())
         assert not pipeline.is_ready()
         pipeline.kill()
-        raise_lineage(pipeline)
+        assert raise_lineage(pipeline) == 2
         pipeline.start("--feed", "none")
         with Follower(pipeline.url(4003, "ws"), sports=["football"]) as follower:
             until(lambda: not any(opened(pipeline, each) for each in EVENTS))
@@ -124,5 +143,25 @@ def test_stops_that_retention_took_leave_nothing_open(tmp_path, let_go):
             (each, 2) for each in EVENTS[2:]
         }
         assert [entry["rev"] for entry in pipeline.history(EVENTS[1])] == [1, 2, 3]
+    finally:
+        pipeline.kill()
+
+
+def test_a_lineage_that_was_published_is_not_given_again_by_a_store_put_back_to_before_it(tmp_path, saved):
+    pipeline = Pipeline(tmp_path / "data")
+    ts = int(time.time() * 1000)
+    try:
+        pipeline.start("--feed", "none")
+        post(pipeline, *(odds(each, ts, "3.00") for each in EVENTS))
+        until(lambda: all(opened(pipeline, each) for each in EVENTS))
+        assert pipeline.stop()[0] == 0
+        put_back = saved(pipeline)
+        for lineage in (2, 3, 4):  # as often as it is told to, each time from the first one
+            assert raise_lineage(pipeline) == lineage
+            pipeline.start("--feed", "none")
+            with Follower(pipeline.url(4003, "ws"), sports=["football"]) as follower:
+                follower.wait_for(dict.fromkeys(EVENTS, (lineage, 2)))
+            assert pipeline.stop()[0] == 0
+            put_back()
     finally:
         pipeline.kill()

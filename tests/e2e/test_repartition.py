@@ -80,6 +80,9 @@ def test_a_sport_gets_more_partitions(tmp_path):
         post(pipeline, alive(), *(odds(each, "2.00") for each in EVENTS))
         until(lambda: all(shown(pipeline, each) and shown(pipeline, each)[2] for each in EVENTS))
         before = {each: shown(pipeline, each)[1] for each in EVENTS}
+        running = repartition(pipeline, COUNT)
+        assert running.returncode == 1
+        assert "still written to: stop ingest" in running.stderr
         assert pipeline.stop()[0] == 0
         check_refusals(pipeline)
         done = repartition(pipeline, COUNT)

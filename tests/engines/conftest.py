@@ -4,23 +4,23 @@ from functools import partial
 
 import pytest
 from local_pipeline import Pipeline
-from real_engines import RealEngines, started
+from real_engines import RealEngines
 from undisturbed import run_whole
 
 
-@pytest.fixture(scope="session")
-def native_stack(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("stack-all")) as running:
-        yield running
-
-
 @pytest.fixture(scope="module", autouse=True)
-def engines(native_stack):
+def engines(session_stack):
     """Point every pipeline of a module at the engines, and drop what it left there."""
-    made = Pipeline.engines = RealEngines(native_stack)
+    made = Pipeline.engines = RealEngines(session_stack.stack)
     yield made
     Pipeline.engines = None
+    session_stack.whole()
     made.drop()
+
+
+@pytest.fixture(autouse=True)
+def _whole(native_stack):
+    """Have all engines serve when a test begins."""
 
 
 @pytest.fixture

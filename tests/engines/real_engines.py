@@ -4,16 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from uuid import uuid4
 
-import pytest
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
-from ports import free_port
-
-from sb_local import stack
-from sb_local.stack import StackError
 
 REDIS_DATABASES = 16
 
@@ -83,35 +77,3 @@ class RealEngines:
 
 def _last_port(listeners):
     return int(listeners.rpartition(":")[2])
-
-
-def _with_wire(broker, controller, wired, wire):
-    """Return the broker's settings for a listener whose clients are told to come back elsewhere."""
-    host = "127.0.0.1"
-    usual = f"PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}"
-    return {
-        "listeners": f"{usual},WIRED://{host}:{wired}",
-        "advertised.listeners": f"{usual},WIRED://{host}:{wire}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,WIRED:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
-    }
-
-
-@contextmanager
-def started(folder):
-    """Start all engines, or skip; but not where CI=true says that they must be there."""
-    broker, controller, wired, wire = (free_port() for _ in range(4))
-    try:
-        running = stack.up(
-            folder,
-            ports={"kafka": broker, "kafka-controller": controller},
-            settings={"kafka": _with_wire(broker, controller, wired, wire)},
-        )
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no engines to test with, and none can be started: {error}")
-        pytest.skip(f"no engines to test with, and none can be started: {error}")
-    try:
-        yield running
-    finally:
-        stack.down(folder, purge=True)

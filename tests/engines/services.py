@@ -50,6 +50,11 @@ class Services(Pipeline):
         self.processes = {}
         self.data.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def accounts(self):
+        """The ports of those who keep an account."""
+        return tuple(sorted({PORT[each] for each in self.names} - {PORT["distribute"]}))
+
     def start(self, *, ready=True):
         self.http = httpx.Client(timeout=30, trust_env=False)
         for name in self.names:

@@ -13,7 +13,7 @@ from undisturbed import settled
 
 from sb_core.topics import partition_of
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 NAMES = ("ingest", "football", "distribute")
 PORTS = (4000, 4101)

@@ -22,11 +22,11 @@ from undisturbed import SETTLE_S, Left, check_account, settled
 from sb_core.adapters.mysql_connect import parse_address
 from sb_local import stack
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 NAMES = ("ingest", "football", "distribute")
 PORTS = (4000, 4101)
-MESSAGES = 4_000
+MESSAGES = 2_000
 EVENTS = 40
 BACK_S = 20
 

@@ -19,7 +19,7 @@ from undisturbed import SETTLE_S, settled
 
 from sb_local import stack
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 REFUSED_S = 5
 """By then a sender has its answer."""
@@ -99,6 +99,7 @@ def refused_in_s(services, message):
     return time.monotonic() - begun
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_senders_and_all_goes_on_when_there_is_room(tmp_path, engines, small_log, whole):  # noqa: ARG001  store and cache
     made, data = small_log
     messages = football(15, 6_000)

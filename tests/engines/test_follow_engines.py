@@ -3,4 +3,4 @@
 import pytest
 from test_follow import *  # noqa: F403  the same tests with their fixtures
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines

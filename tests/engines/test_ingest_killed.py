@@ -7,7 +7,7 @@ import httpx
 import pytest
 from services import Services
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 KEPT_ALIVE_S = 45
 """Longer than a dead member keeps its partitions and a producer may be silent, together."""

@@ -1,14 +1,14 @@
-"""A raised lineage on real engines: the end-to-end test word for word, only that Kafka is told to let go."""
+"""A raised lineage on real engines: the end-to-end tests word for word, only that Kafka and the database are told."""
 
 import json
 from functools import partial
 
 import anyio.to_thread
 import pytest
-from test_lineage_raised import *  # noqa: F403  the same test
+from test_lineage_raised import *  # noqa: F403  the same tests
 from test_lineage_raised import FEED
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 
 @pytest.fixture
@@ -23,3 +23,13 @@ def let_go(engines, tmp_path):
         await anyio.to_thread.run_sync(tool)
 
     return let_go
+
+
+@pytest.fixture
+def saved(engines):
+    def saved(pipeline):
+        name = engines.database(pipeline.data)
+        dump = engines.stack.mysql_tool("dump", "--databases", name)
+        return lambda: engines.stack.mysql_tool("", given=f"DROP DATABASE {name};\n{dump}")
+
+    return saved

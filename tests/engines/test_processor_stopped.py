@@ -11,7 +11,7 @@ from pressing_sender import PressingSender
 from services import Services
 from undisturbed import Left, check_left, settled
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 PAIR = ("football", "football2")
 PER_S = 400
@@ -81,8 +81,9 @@ def check(services, whole, times, seed):
     return fenced
 
 
-def test_partitions_of_a_stopped_processor_move_and_its_late_writes_are_refused(services, whole):
-    check(services, whole, 3, 11)
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_partitions_of_a_stopped_processor_move_and_its_late_writes_are_refused(services, whole, times):
+    check(services, whole, times, 11)
 
 
 @pytest.mark.slow

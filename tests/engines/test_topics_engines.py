@@ -9,7 +9,7 @@ from local_pipeline import ROOT, Pipeline
 
 from sb_core import topics
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 DAY_MS = 86_400_000
 

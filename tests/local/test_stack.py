@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from native_stack import up
 
 from sb_local import stack, stack_folder, stack_install
 from sb_local.stack import ENGINES, MissingError, StackError
@@ -17,16 +18,6 @@ from sb_local.stack_probe import free
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
-
-
-def up(folder, *engines, **options):
-    """Bring engines up, or skip and say what is missing; under CI=true it must be there."""
-    try:
-        return stack.up(folder, engines or tuple(ENGINES), **options)
-    except MissingError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -199,7 +190,7 @@ def resp(port, *words):
 
 
 def test_redis_comes_up_stays_up_and_goes_down(folder):
-    first = up(folder, "redis")
+    first = up(folder, ("redis",))
     port, pid = first.plan.ports["redis"], first.running("redis").pid
     assert first.environ == {"SB_CACHE_URL": f"redis://127.0.0.1:{port}/0"}
     assert (first.log_url, first.store_url) == ("", "")
@@ -218,7 +209,7 @@ def test_redis_comes_up_stays_up_and_goes_down(folder):
 
 
 def test_redis_is_killed_paused_and_started_on_its_port(folder):
-    made = up(folder, "redis")
+    made = up(folder, ("redis",))
     port = made.plan.ports["redis"]
     assert resp(port, "SET", "k", "v") == "+OK\r\n"
     made.kill("redis")
@@ -239,7 +230,7 @@ def test_redis_is_killed_paused_and_started_on_its_port(folder):
 
 
 def test_the_commands_print_data_on_stdout_and_the_story_on_stderr(folder):
-    up(folder, "redis")
+    up(folder, ("redis",))
     stack.down(folder)
     data = ("--data", str(folder))
     done = sb("up", "redis", *data)
@@ -265,7 +256,7 @@ def test_what_a_failed_up_started_is_stopped_again(folder, monkeypatch):
     def deaf(_self, _port, _deadline_s):
         raise OSError("deaf")
 
-    up(folder, "redis")
+    up(folder, ("redis",))
     stack.down(folder)
     monkeypatch.setattr(type(ENGINES["redis"]), "start_deadline_s", 0.3)
     monkeypatch.setattr(type(ENGINES["redis"]), "probe", deaf)
@@ -316,7 +307,7 @@ def test_all_engines_keep_what_they_acknowledged_when_they_are_killed(folder):
 
 @pytest.mark.slow
 def test_an_engine_moves_when_its_ports_were_taken_and_takes_settings(folder):
-    made = up(folder, "kafka", "mysql", settings={"kafka": {"message.max.bytes": "2000000"}})
+    made = up(folder, ("kafka", "mysql"), settings={"kafka": {"message.max.bytes": "2000000"}})
     made.kafka_tool("kafka-topics.sh", "--create", "--topic", "t")
     stack.down(folder)
     with contextlib.ExitStack() as taken:
