@@ -1,13 +1,17 @@
 """`sb lineage raise`: goes on with a partition that stopped itself, at the price of new snapshots for every reader.
 
-The rule: only a person does this, typing the partition's name; nothing resets a position by itself.
+The rules: only a person does this, typing the partition's name; nothing resets a position by itself. A lineage is never
+given twice: the updates topic tells of those that a database put back to an earlier state has forgotten.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import anyio
+import msgspec
+from msgspec import Struct
 
 from sb_core import settings as settings_module
 from sb_core import sports, topics
@@ -15,6 +19,39 @@ from sb_core.errors import ContractError, DependencyError
 from sb_core.records import TopicPartition
 from sb_core.runtime import Context, open_context
 from sb_core.settings import Settings, SettingsError
+
+RECORDS_MAX: Final = 5_000
+"""Updates that are looked at together."""
+WAIT_S: Final = 1.0
+
+
+class Published(Struct):
+    """An update, as far as it matters here; ticks have no lineage."""
+
+    lineage: int = 0
+
+
+_decoder: Final = msgspec.json.Decoder(Published)
+
+
+async def highest_published(context: Context, updates: str, partition: int | None = None) -> int:
+    """Return the highest lineage in an updates topic, or in one partition of it; 0 where it holds none."""
+    starts, ends = await context.admin.starts([updates]), await context.admin.ends([updates])
+    at = {place: start for place, start in starts.items() if partition in {None, place[1]}}
+    highest = 0
+    reader = context.log.reader([updates])
+    try:
+        while any(at[place] < ends[place] for place in at):
+            delivery = await reader.read(records_max=RECORDS_MAX, wait_s=WAIT_S)
+            for place in delivery.assigned:
+                if place in at:
+                    reader.seek(place, at[place])
+            for record in delivery.records:
+                highest = max(highest, _decoder.decode(record.value or b"{}").lineage)
+                at[updates, record.partition] = record.offset + 1
+    finally:
+        await reader.aclose()
+    return highest
 
 
 async def raised(context: Context, place: TopicPartition) -> tuple[int, int]:
@@ -27,7 +64,8 @@ async def raised(context: Context, place: TopicPartition) -> tuple[int, int]:
     offset = min(max(position, start), end)
     if position > offset == 0:
         raise ContractError(f"{place[0]}/{place[1]} is empty: let ingest run first, which writes a tick each second")
-    return offset, await context.store.raise_lineage(place, offset)
+    published = await highest_published(context, topics.updates(topics.sport_of(place[0])), place[1])
+    return offset, await context.store.raise_lineage(place, offset, above=published)
 
 
 async def _raise(settings: Settings, sport: str, partition: int) -> tuple[int, int]:

@@ -40,6 +40,11 @@ SETTLE_SHARE: Final = 0.1
 """Of the stop's deadline: by when the cycle ends and all is published, and how long settling positions may take."""
 
 
+def group_of(sport: str) -> str:
+    """Name the group in which a sport's processors share its feed."""
+    return f"sb-process-{sport}"
+
+
 class Processor:
     """One sport's fold on the partitions that its group assigns."""
 
@@ -47,7 +52,7 @@ class Processor:
         self.context = context
         self.sport = sport
         self.topic = topics.feed(sport)
-        self.group = f"sb-process-{sport}"
+        self.group = group_of(sport)
         self.held: dict[int, Held] = {}
         self.assigned = False
         self.stopped: dict[int, str] = {}

@@ -130,9 +130,9 @@ class GuardedStore:
         """Ask the store."""
         return await self._call(partial(self.inner.raise_cache_generation, partition, epoch, owner))
 
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
         """Ask the store."""
-        return await self._call(partial(self.inner.raise_lineage, partition, next_offset))
+        return await self._call(partial(self.inner.raise_lineage, partition, next_offset, above))
 
     async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
         """Ask the store."""

@@ -143,6 +143,17 @@ class Admin:
             if offset.offset >= 0 and each.topic.startswith(self._prefix)
         }
 
+    async def members(self, group: str) -> int:
+        """Return how many members a group has; one that was killed counts until its session ends."""
+        return await _within(ASK_DEADLINE_S, "members", self._members, self._prefix + group)
+
+    async def _members(self, group: str) -> int:
+        (answer,) = await self._admin.describe_consumer_groups([group])
+        ((code, _, _, _, _, members, *_),) = answer.groups
+        if code:
+            raise for_code(code)(group)
+        return len(members)
+
     def _asked(self, places: Iterable[TopicPartition]) -> dict[Place, TopicPartition]:
         return {Place(self._prefix + topic, number): (topic, number) for topic, number in places}
 

@@ -134,6 +134,11 @@ class KafkaLog:
         self._check_open()
         return await self._bridge.call(self._admin.committed, group, deadline_s=ASK_DEADLINE_S + SLACK_S)
 
+    async def members(self, group: str) -> int:
+        """Return how many share a group; one that was killed counts until its session ends."""
+        self._check_open()
+        return await self._bridge.call(self._admin.members, group, deadline_s=ASK_DEADLINE_S + SLACK_S)
+
     async def prune(self, now_ms: int) -> int:  # noqa: ARG002  the port's
         """Do nothing: brokers let go by themselves what the topics' settings say."""
         await anyio.lowlevel.checkpoint()

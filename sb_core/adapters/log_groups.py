@@ -43,6 +43,10 @@ class Groups:
         members.remove(member)
         return self._share(group)
 
+    def count(self, group: str) -> int:
+        """Return how many members a group has."""
+        return len(self._members.get(group, ()))
+
     def _share(self, group: str) -> tuple[Membership, ...]:
         members = self._members[group]
         given: list[list[TopicPartition]] = [[] for _ in members]

@@ -193,6 +193,10 @@ class Readers:
         if reader.group is not None:
             self._wake_members(self._groups.leave(reader.group, reader.member))
 
+    def members(self, group: str) -> int:
+        """Return how many share a group."""
+        return self._groups.count(group)
+
     def wake(self) -> None:
         """Let everybody look again."""
         for reader in self._readers:

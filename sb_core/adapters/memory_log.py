@@ -155,6 +155,12 @@ class MemoryLog:
         self._check_open()
         return dict(self._committed.get(group, {}))
 
+    async def members(self, group: str) -> int:
+        """Return how many share a group."""
+        await anyio.lowlevel.checkpoint()
+        self._check_open()
+        return self._groups.count(group)
+
     async def prune(self, now_ms: int) -> int:
         """Drop records older than their topic's retention, and all but the newest per key of compacted topics."""
         await anyio.lowlevel.checkpoint()

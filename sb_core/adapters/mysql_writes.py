@@ -138,13 +138,13 @@ async def raise_cache_generation(cursor: QuietCursor, partition: TopicPartition,
     return await _own(cursor, "cache_generation", partition)
 
 
-async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int) -> int:
-    """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
+async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int, above: int) -> int:
+    """Return the new lineage, above its own and this one. The epoch rises too, so that whoever held the partition must claim it again."""
     await cursor.execute(
-        "INSERT INTO positions VALUES (%s, %s, 2, 1, '', %s, %s, %s, '{}') ON DUPLICATE KEY UPDATE"
-        " lineage = lineage + 1, epoch = epoch + 1, owner = '', next_offset = VALUES(next_offset),"
+        "INSERT INTO positions VALUES (%s, %s, %s, 1, '', %s, %s, %s, '{}') ON DUPLICATE KEY UPDATE"
+        " lineage = GREATEST(lineage + 1, VALUES(lineage)), epoch = epoch + 1, owner = '', next_offset = VALUES(next_offset),"
         " done_offset = VALUES(done_offset), cache_generation = cache_generation + VALUES(cache_generation)",
-        (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
+        (*partition, max(above, 1) + 1, next_offset, next_offset, GENERATIONS_SKIPPED),
     )
     return await _own(cursor, "lineage", partition)
 

@@ -143,6 +143,11 @@ class SqliteLog:
         """Return a group's committed offsets."""
         return await self._ask("committed", file.committed, group)
 
+    async def members(self, group: str) -> int:
+        """Return how many share a group in this process."""
+        await anyio.lowlevel.checkpoint()
+        return self._readers.members(group)
+
     async def prune(self, now_ms: int) -> int:
         """Drop records older than their topic's retention, and all but the newest per key of compacted topics."""
         dropped = 0

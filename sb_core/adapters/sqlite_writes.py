@@ -126,15 +126,15 @@ def raise_cache_generation(connection: sqlite3.Connection, partition: TopicParti
         return int(row[0][0])
 
 
-def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, next_offset: int) -> int:
-    """Return the new lineage. The epoch rises too, so that whoever held the partition must claim it again."""
+def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, next_offset: int, above: int) -> int:
+    """Return the new lineage, above its own and this one. The epoch rises too, so that whoever held the partition must claim it again."""
     with transaction(connection):
         row = connection.execute(
-            "INSERT INTO positions VALUES (?, ?, 2, 1, '', ?, ?, ?, '{}')"
-            " ON CONFLICT (topic, partition) DO UPDATE SET lineage = lineage + 1, epoch = epoch + 1, owner = '',"
+            "INSERT INTO positions VALUES (?, ?, ?, 1, '', ?, ?, ?, '{}') ON CONFLICT (topic, partition)"
+            " DO UPDATE SET lineage = max(lineage + 1, excluded.lineage), epoch = epoch + 1, owner = '',"
             " next_offset = excluded.next_offset, done_offset = excluded.done_offset,"
             " cache_generation = cache_generation + excluded.cache_generation RETURNING lineage",
-            (*partition, next_offset, next_offset, GENERATIONS_SKIPPED),
+            (*partition, max(above, 1) + 1, next_offset, next_offset, GENERATIONS_SKIPPED),
         ).fetchall()
         return int(row[0][0])
 

@@ -68,9 +68,9 @@ class StoreCalls(ABC):
         """Return the partition's new cache generation. Raises FencedError."""
         return await self._write("cache generation", self._writes.raise_cache_generation, partition, epoch, owner)
 
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int) -> int:
-        """Go on from `next_offset` with a new lineage, and return it; the owner must claim again."""
-        return await self._write("lineage", self._writes.raise_lineage, partition, next_offset)
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
+        """Go on from `next_offset` with a new lineage, also above `above`; return it. The owner must claim again."""
+        return await self._write("lineage", self._writes.raise_lineage, partition, next_offset, above)
 
     async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
         """Go on with as many partitions as there are states, each in its own; new ones begin at offset 0.

@@ -93,8 +93,7 @@ SPEEDS = {"football": 14_000, "tennis": 50_000, "canonical": 80}
 """Times the recorded speed: three to seven seconds each."""
 
 
-@pytest.fixture(scope="module", params=SPEEDS)
-def followed(request, feeds, tmp_path_factory):
+def following(request, feeds, tmp_path_factory):
     """Replay one feed with five clients listening; the canonical one has what the recorded ones lack, stops above all."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
@@ -107,6 +106,9 @@ def followed(request, feeds, tmp_path_factory):
         found.name = name
         found.open_times = OpenTimes(*paths) if name != "canonical" else None
         yield found
+
+
+followed = pytest.fixture(scope="module", params=SPEEDS)(following)
 
 
 @pytest.mark.parametrize("way", WHOLE)

@@ -59,9 +59,10 @@ def test_topics_are_made_as_the_wire_contract_says(sb, engines):
     assert sb("topics", "verify").returncode == 0
 
 
-@pytest.mark.parametrize(
-    "service", [("ingest",), ("process", "--sport", "football"), ("distribute",), ("topics", "create")]
-)
+OTHERS = (("process", "--sport", "football"), ("distribute",), ("topics", "create"))
+
+
+@pytest.mark.parametrize("service", [("ingest",), *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)])
 def test_a_topic_of_another_size_stops_every_service_at_its_start(sb, engines, service):
     topic = f"{sb.prefix}sports-feed-football"
     engines.stack.kafka_tool("kafka-topics.sh", "--create", "--topic", topic, "--partitions", "6")
