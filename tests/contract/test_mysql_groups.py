@@ -197,7 +197,6 @@ async def stands(store):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_a_dozen_partitions_are_one_commit(mysql_url, mysql_ask, clock, run):
     def commits():
         return int(mysql_ask("SHOW GLOBAL STATUS LIKE 'Com_commit'")[0][1])
@@ -215,7 +214,6 @@ def test_a_dozen_partitions_are_one_commit(mysql_url, mysql_ask, clock, run):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_one_fenced_and_one_unstorable_among_a_dozen(mysql_url, clock, run):
     async def main():
         async with open_mysql_store(mysql_url, clock) as store:
@@ -232,7 +230,6 @@ def test_one_fenced_and_one_unstorable_among_a_dozen(mysql_url, clock, run):
 
 
 @pytest.mark.engines
-@pytest.mark.xdist_group("stack")
 def test_callers_that_leave_at_any_moment_harm_no_other(mysql_url, clock, run):
     chance = random.Random(1)
 
