@@ -49,7 +49,7 @@ class MySql:
 
     name = "mysql"
     port_names: tuple[str, ...] = ("mysql",)
-    start_deadline_s = 30.0
+    start_deadline_s = 90.0
     stop_deadline_s = 20.0
 
     def needs(self) -> tuple[Need, ...]:

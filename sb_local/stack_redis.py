@@ -31,7 +31,7 @@ class Redis:
 
     name = "redis"
     port_names: tuple[str, ...] = ("redis",)
-    start_deadline_s = 10.0
+    start_deadline_s = 30.0
     stop_deadline_s = 5.0
 
     def needs(self) -> tuple[Need, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
-from ports import free_port
+from ports import free_offset
 
 from sb_local import stack
 from sb_local.stack import ENGINES, MissingError, Stack
@@ -41,10 +41,11 @@ class NativeStack(Struct, frozen=True):
         """Have every engine serve, also one that a failed test left killed or paused."""
         for name in ENGINES:
             if self.stack.running(name) is None:
-                self.stack.start(name)
-            elif self.stack.status(name).state == "paused":
+                self.stack.start(name, wait=False)
+            else:
                 self.stack.resume(name)
-                self.stack.await_healthy(name)
+        for name in ENGINES:
+            self.stack.await_healthy(name)
         return self
 
 
@@ -62,8 +63,9 @@ def up(folder: Path, engines: Sequence[str] = tuple(ENGINES), **options: Mapping
 def started(folder: Path) -> Iterator[NativeStack]:
     """Have all engines up, on ports that are this worker's."""
     names = [name for engine in ENGINES.values() for name in engine.port_names]
-    ports = {name: free_port() for name in names}
-    lossy, proxy = free_port(), free_port()
+    first = free_offset(*range(len(names) + 2), lasting=True)
+    lossy, proxy, *rest = range(first, first + len(names) + 2)
+    ports = dict(zip(names, rest, strict=True))
     mine, controller = f"PLAINTEXT://{HOST}:{ports['kafka']}", f"CONTROLLER://{HOST}:{ports['kafka-controller']}"
     settings = {
         "listeners": f"{mine},{controller},LOSSY://{HOST}:{lossy}",
