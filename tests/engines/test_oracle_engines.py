@@ -15,7 +15,7 @@ from simulation import Chance, Trace
 from torture_story import live
 from tortured import FromStart, WiredServices
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.engines
 
 SEED = int(os.environ.get("SB_TORTURE_SEED", "1"))
 SAMPLE = (
@@ -57,6 +57,7 @@ def check(services, engines, **wanted):
     return oracle, done
 
 
+@pytest.mark.slow
 def test_no_promise_is_broken_on_real_engines(services, engines):
     oracle, done = check(services, engines, sample=SAMPLE)
     assert len(done) == len(SAMPLE)

@@ -28,7 +28,7 @@ from sb_core.records import Batch, CacheEntry, Record
 from sb_core.runtime import SystemClock
 from sb_core.settings import Settings
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 SEEDS = 150
 LATER_S = 2.0
