@@ -135,7 +135,10 @@ class Changes(Struct, kw_only=True, gc=False):
 
 
 class Update(Struct, kw_only=True, gc=False):
-    """A record of sports-updates-<sport>: one per `rev`, and the body of a change-log entry."""
+    """A record of sports-updates-<sport>: one per `rev`, and the body of a change-log entry.
+
+    `sent` is null here: a record that is published again is the same, byte for byte.
+    """
 
     v: int = 1
     event: str
@@ -152,6 +155,7 @@ class Update(Struct, kw_only=True, gc=False):
     cause_type: str = ""
     at: int = 0
     digest: str = ""
+    sent: int | None = None
     con: bool = False
 
 

@@ -60,7 +60,7 @@ class Joiner:
             hub.named(effect.filter),
             effect.filter.indices(hub.state.partitions),
             session,
-            conflate_ms=asked.conflate_ms,
+            conflate_ms=asked.conflate_ms or 0,
             bytes_max=session.limits.outbox_bytes_max,
         )
         source = None if cursor is None else await self._resume(sub, cursor)

@@ -148,7 +148,7 @@ class Subscribe(Struct, tag_field="op", tag="subscribe", frozen=True):
     events: _Ids | None = None
     competitions: _Ids | None = None
     markets: _Ids | None = None
-    conflate_ms: Annotated[int, Meta(ge=0, le=CONFLATE_MS_MAX)] = 0
+    conflate_ms: Annotated[int, Meta(ge=0, le=CONFLATE_MS_MAX)] | None = 0
     cursor: str | None = None
 
 

@@ -94,6 +94,9 @@ def test_one_change_passes_its_bytes_on_and_is_encoded_once():
     assert list(said) == ["event", "sport", "lineage", "prev", "rev", "ts", "updated", "sent", "con", "changes"]
     assert (said["prev"], said["rev"], said["sent"], said["con"]) == (1, 2, 7, False)
     assert msgspec.msgpack.decode(waiting.item(MSGPACK, 1, 7)) == said
+    assert said.keys() < {field.encode_name for field in msgspec.structs.fields(shown.Update)}, (
+        "the record has them too"
+    )
     assert msgspec.json.decode(waiting.item(JSON, 0, 7))["prev"] == 0
     assert msgspec.json.decode(waiting.item(JSON, 1, 8))["sent"] == 8
 

@@ -106,7 +106,7 @@ def test_what_is_refused(data, code, sub):
 
 def test_null_is_as_if_it_were_not_there():
     one = session()
-    nulls = dict.fromkeys(("sports", "events", "competitions", "markets", "cursor"))
+    nulls = dict.fromkeys(("sports", "events", "competitions", "markets", "conflate_ms", "cursor"))
     effect = one.receive(JSON.encode({"op": "subscribe", "sub": "s", **nulls}), 0)
     assert isinstance(effect, Join)
 
