@@ -23,9 +23,13 @@ _WITHIN: Final = ("markets", "outcomes", "competitors")
 _SCORE: Final = frozenset({"home", "away", "period", "clock", "periods", "details"})
 
 
+FORMS_BYTES_MAX: Final = 262_144
+"""A larger message is taken in the decoder's form only: this reading makes objects of all that is in it."""
+
+
 def cleared(text: bytes) -> bytes | None:
     """Write a message with null as the decoder knows it; None if it has no null that stands for something else."""
-    if b"null" not in text:
+    if len(text) > FORMS_BYTES_MAX or b"null" not in text:
         return None
     message = _read(text)
     return msgspec.json.encode(message) if isinstance(message, dict) and _clear(message) else None
@@ -33,7 +37,7 @@ def cleared(text: bytes) -> bytes | None:
 
 def unfolded(text: bytes) -> bytes | None:
     """Write a score message whose fields stand in an object `score`, as in an event, flat; None if it has no such object."""
-    message = _read(text)
+    message = _read(text) if len(text) <= FORMS_BYTES_MAX else None
     score = message.get("score") if isinstance(message, dict) else None
     if not isinstance(score, dict):
         return None

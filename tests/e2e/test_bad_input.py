@@ -16,7 +16,7 @@ from local_pipeline import FOOTBALL, balanced, running
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("bad_input")]
 
 PROBLEM = {"type", "title", "status", "detail", "code", "instance"}
-PEAK_BYTES_MAX = 400_000_000
+PEAK_BYTES_MAX = 450_000_000
 BODY_BYTES = 8_000_000
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("outage")]
 COUNT = 30
 FEED = "sports-feed-football"
 EVENTS = [f"moved:{n}" for n in range(40)]
-WAIT_S = 30
+WAIT_S = 60
 TRIES = 5
 
 
@@ -84,7 +84,7 @@ def check_refusals(pipeline):
 
 
 def test_a_sport_gets_more_partitions(tmp_path):
-    pipeline = Pipeline(tmp_path / "data", producer_silent_s=60)
+    pipeline = Pipeline(tmp_path / "data", producer_silent_s=300)
     try:
         pipeline.start("--feed", "none")
         post(pipeline, alive(), *(odds(each, "2.00") for each in EVENTS))

@@ -89,7 +89,7 @@ def test_faults_in_a_share_of_all_transactions_lose_nothing_and_double_nothing(t
     messages = football(11)
     with running(tmp_path, engines, share=0.05, seed=3) as services:
         wire = services.wire
-        sender = sent(services, messages, batch=10)
+        sender = sent(services, messages, batch=3)  # small ones, for what comes meanwhile shares a transaction
         sender.finish()
         # so many more faults, that each kind has met a statement and a COMMIT, unless chance is against it
         account = settled(services, NAMES, PORTS)

@@ -364,7 +364,7 @@ class SimStore:
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         real = getattr(self._real, name)
-        return lambda *args: self._wire.read("store", name, lambda: real(*args))
+        return lambda *args, **named: self._wire.read("store", name, lambda: real(*args, **named))
 
     async def claim(self, partition: TopicPartition, owner: str) -> Position:
         async def effect() -> Position:
