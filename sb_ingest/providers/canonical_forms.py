@@ -37,7 +37,9 @@ def cleared(text: bytes) -> bytes | None:
 
 def unfolded(text: bytes) -> bytes | None:
     """Write a score message whose fields stand in an object `score`, as in an event, flat; None if it has no such object."""
-    message = _read(text) if len(text) <= FORMS_BYTES_MAX else None
+    if len(text) > FORMS_BYTES_MAX:
+        return None
+    message = _read(text)
     score = message.get("score") if isinstance(message, dict) else None
     if not isinstance(score, dict):
         return None
