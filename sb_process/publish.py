@@ -5,7 +5,8 @@ that the next transaction can say so (`done_offset`). A cache that fails never h
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -18,6 +19,9 @@ from sb_core.ports import Cache, Log
 from sb_core.records import CacheEntry, Record
 from sb_core.telemetry import Telemetry
 from sb_process.retry import Retry
+
+TOGETHER_RECORDS_MAX: Final = 1_000
+"""Cycles that wait are published together up to about so many updates: each time is a round trip to cache and log."""
 
 
 class Published(Struct, frozen=True):
@@ -77,7 +81,11 @@ class Publisher:
         """Publish until `finish`."""
         async with self._receive:
             async for cycle in self._receive:
-                await self._publish(cycle)
+                shares = list(cycle)
+                with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                    while sum(len(share.updates) for share in shares) < TOGETHER_RECORDS_MAX:
+                        shares += self._receive.receive_nowait()
+                await self._publish(shares)
 
     async def _publish(self, cycle: list[Published]) -> None:
         begun = anyio.current_time()
@@ -101,7 +109,9 @@ class Publisher:
             self._done(share)
 
     async def _put(self, cycle: list[Published]) -> None:
-        entries = [replace(entry, generation=share.cache_generation) for share in cycle for entry in share.cache]
+        # of an event in several cycles the newest is the last
+        newest = {entry.event: (entry, share.cache_generation) for share in cycle for entry in share.cache}
+        entries = [replace(entry, generation=generation) for entry, generation in newest.values()]
         if not entries:
             return
         try:

@@ -124,7 +124,9 @@ class Plain:
             if each is None and not any(at > offset for at, _, _ in odds):
                 yield f"a record at {offset} could not be read, and no odds came after it"
             stops = isinstance(each, m.BetStop) and each.producer == owner and _covers(each, market)
-            if stops and self._now(event.event, version, owner) >= newest:
+            # in its own generation newer odds have ended it, whatever the clock said later
+            ended = any(at[0] == version[0] and at > version for _, at, _ in odds)
+            if stops and not ended and self._now(event.event, version, owner) >= newest:
                 yield f"a stop of {version} covers it and its newest odds are of {newest}"
         for rollback in _rollbacks(about):
             version = rollback[1]
