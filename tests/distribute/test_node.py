@@ -68,6 +68,7 @@ def test_a_cache_that_lags_is_not_believed(run, stage, a_market):
 
             object.__setattr__(on.context.cache, "put", forgetful)
             await on.change("uof:e1", a_market("1x2", "1.60"))
+            await on.seen("uof:e1")
             await on.change("uof:e2", a_market("1x2", "1.60"))
             await on.seen("uof:e2")
             assert on.node.state.live("uof:e1") is None

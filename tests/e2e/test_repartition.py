@@ -19,10 +19,10 @@ WAIT_S = 60
 TRIES = 5
 
 
-def until(holds):
+def until(holds, told=lambda: None):
     deadline = time.monotonic() + WAIT_S
     while not holds():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, told()
         time.sleep(0.05)
 
 
@@ -48,6 +48,12 @@ def shown(pipeline, event):
         return None
     told = answer.json()
     return told["lineage"], told["rev"], told["markets"][0]["open"]
+
+
+def up(pipeline, event):
+    """Say whether the event's producer is told to be up, which is a change of its own when the odds came first."""
+    answer = pipeline.http.get(pipeline.url(4002) + f"/v1/events/{event}")
+    return answer.status_code == 200 and [each["state"] for each in answer.json()["producers"]] == ["up"]
 
 
 def repartition(pipeline, count, **given):
@@ -88,7 +94,7 @@ def test_a_sport_gets_more_partitions(tmp_path):
     try:
         pipeline.start("--feed", "none")
         post(pipeline, alive(), *(odds(each, "2.00") for each in EVENTS))
-        until(lambda: all(shown(pipeline, each) and shown(pipeline, each)[2] for each in EVENTS))
+        until(lambda: all(up(pipeline, each) and shown(pipeline, each)[2] for each in EVENTS))
         before = {each: shown(pipeline, each)[1] for each in EVENTS}
         running = repartition(pipeline, COUNT)
         assert running.returncode == 1
@@ -108,7 +114,8 @@ def test_a_sport_gets_more_partitions(tmp_path):
         with Follower(pipeline.url(4003, "ws"), sports=["football"]) as follower:
             # silent since before: closed wherever its events are now
             until(
-                lambda: [shown(pipeline, each) for each in EVENTS] == [(3, before[each] + 1, False) for each in EVENTS]
+                lambda: [shown(pipeline, each) for each in EVENTS] == [(3, before[each] + 1, False) for each in EVENTS],
+                lambda: ([shown(pipeline, each) for each in EVENTS], before),
             )
             post(pipeline, alive(), *(odds(each, "3.00") for each in EVENTS))
             follower.wait_for({each: (3, before[each] + 2) for each in EVENTS})
