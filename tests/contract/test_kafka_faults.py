@@ -174,7 +174,7 @@ def test_cancelled_appends_are_whole_or_absent_wherever_they_were_cancelled(nati
     run(main, deadline_s=60)
 
 
-@pytest.mark.slow  # a broker's return takes its time, and the driver's threads with it: make torture has the room
+@pytest.mark.slow  # a broker's return takes its time, and the driver's threads with it: make test-all has the room
 def test_a_broker_killed_in_the_midst_loses_nothing_acknowledged(native_stack, kafka_log, run):
     async def main():
         async with kafka_log(servers=native_stack.servers)() as log:
