@@ -18,6 +18,7 @@ ACCOUNTS = (4000, 4101, 4102, 4103, 4104)
 FOOTBALL = 4101
 START_S = 30
 END_S = 120
+ASKING_S_MAX = 20
 
 
 class Pipeline:
@@ -103,9 +104,17 @@ class Pipeline:
         self.process.communicate(timeout=20)
 
     def get(self, path, **parameters):
-        answer = self.http.get(self.url(4002) + path, params=parameters)
-        answer.raise_for_status()
-        return answer.json()
+        return self._read(4002, path, parameters)
+
+    def _read(self, port, path, parameters=None):
+        """Read from a service; ask again while it answers 503, as a client does."""
+        until = time.monotonic() + ASKING_S_MAX
+        while True:
+            answer = self.http.get(self.url(port) + path, params=parameters)
+            if answer.status_code != 503 or time.monotonic() > until:
+                answer.raise_for_status()
+                return answer.json()
+            time.sleep(0.1)
 
     def post(self, path, body, content_type="application/json", **parameters):
         return self.http.post(
@@ -160,7 +169,7 @@ class Pipeline:
         """Add the accounts of the services up as the contract says."""
         total = {}
         for port in ports:
-            for name, value in self.http.get(f"{self.url(port)}/v1/account").json().items():
+            for name, value in self._read(port, "/v1/account").items():
                 if isinstance(value, dict):
                     mine = total.setdefault(name, {})
                     for code, count in value.items():
