@@ -243,6 +243,11 @@ def account(**counts: int | Mapping[str, int]) -> dict[str, object]:
     return made
 
 
+def part_of_account(counts: Mapping[str, int | Mapping[str, int]], *, balances: bool) -> dict[str, object]:
+    """Make the part that one service has in an account, which balances or not by what that service knows itself."""
+    return {**account(**counts), "balanced": balances}
+
+
 def balanced(counts: Mapping[str, object]) -> bool:
     """Say whether the identities of the wire contract hold.
 

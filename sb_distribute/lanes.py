@@ -91,27 +91,7 @@ class Lane:
 
     def bring(self, sub: Subscription, seen: int) -> None:
         """Put what a subscription has not looked at since change number `seen`."""
-        runs = self._matching(sub)
-        if seen > self._begin or not sub.whole:
-            _put_each(sub, runs, seen)
-            return
-        sent, pending, due_ms = sub.sent, sub._pending, self.due_ms  # noqa: SLF001  this is the subscriptions' own loop
-        for run in runs:
-            together = run.together
-            event = run.event
-            if (
-                together is None
-                or event in pending
-                or sent.get(event) != run.follows
-                or event in sub._initial  # noqa: SLF001  as above
-                or sub.waiting_bytes + together.bytes > sub.bytes_max
-            ):
-                _put_each(sub, [run], seen)
-                continue
-            pending[event] = together
-            sub.waiting_bytes += together.bytes
-            if sub.due_ms is None:
-                sub.due_ms = due_ms
+        _put_each(sub, self._matching(sub), seen)
 
     def items(self, sub: Subscription, seen: int, form: Format, now_ms: int) -> list[Raw] | None:
         """Return what a subscription for which nothing else waits is to be sent now, as `put` and `frames` would have it.

@@ -5,7 +5,7 @@ event `wanted` instead of wrong; whatever is loaded from elsewhere is taken only
 Pure: what is wanted is loaded by the node.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -92,6 +92,7 @@ class NodeState:
     def __init__(self, partitions: Sequence[TopicPartition], *, held_max: int, ring_max: int) -> None:
         self.partitions = tuple(partitions)
         self.index = {partition: i for i, partition in enumerate(self.partitions)}
+        self._counts = Counter(topic for topic, _ in self.partitions)
         self.wanted: dict[str, list[Change]] = {}
         self.evicted = 0
         self.read_from_ms = 0
@@ -141,10 +142,13 @@ class NodeState:
         lineage = change.raw.lineage
         if not 0 < self._tracks[index].read[0] < lineage:
             return []
-        topic, number = self.partitions[index]
-        sport, count = sport_of(topic), sum(each == topic for each, _ in self.partitions)
+        sport = sport_of(self.partitions[index][0])
         older = [live.header for live in self._lives.values() if live.version[0] < lineage]
-        return [each.event for each in older if each.sport == sport and partition_of(each.event, count) == number]
+        return [each.event for each in older if each.sport == sport and self._index_of(each.event, sport) == index]
+
+    def _index_of(self, event: str, sport: str) -> int:
+        topic = feed(sport)
+        return self.index[topic, partition_of(event, self._counts[topic])]
 
     def tick(self, index: int, ts: int) -> None:
         """Note that the partition's picture is complete up to `ts` (ms)."""
@@ -292,18 +296,14 @@ class NodeState:
         if newest is not None and live.version < newest:
             return None
         if self.wanted.pop(name, None) is not None:
-            self._note_late(name, live.header.sport)
+            track = self._tracks[self._index_of(name, live.header.sport)]
+            track.late = track.place[1]
         self._unread.discard(name)
         if (seen is None or live.version > seen) and live.header.updated >= self.read_from_ms:
             self._ahead[name] = live.version
         self._saw(name, live.version)
         self._hold(name, live)
         return live
-
-    def _note_late(self, event: str, sport: str) -> None:
-        topic = feed(sport)
-        index = self.index[topic, partition_of(event, sum(each[0] == topic for each in self.partitions))]
-        self._tracks[index].late = self._tracks[index].place[1]
 
     def late(self, index: int) -> int:
         """Return where a partition stood when an event of it was last loaded that had been missing; -1 if never.

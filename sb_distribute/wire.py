@@ -174,6 +174,7 @@ _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, 
 class _Named(Struct):
     op: str
     sub: Any = None
+    cursor: Any = None
 
 
 class RefusedError(Exception):
@@ -212,13 +213,12 @@ class Format:
         sub = named.sub if isinstance(named.sub, str) and len(named.sub) <= SUB_CHARS_MAX else None
         if named.op not in {"subscribe", "unsubscribe", "ping"}:
             raise RefusedError("bad_op", f"no operation {named.op[:40]!r}", sub)
+        if named.op == "subscribe" and not isinstance(named.cursor, str | None):
+            raise RefusedError("bad_cursor", "a cursor is a string", sub)
         try:
             operation: Operation = self._operation.decode(data)
         except _UNREADABLE as error:
-            code: ErrorCode = "bad_op" if named.op != "subscribe" else "bad_filter"
-            if str(error).endswith("`$.cursor`"):
-                code = "bad_cursor"
-            raise RefusedError(code, str(error), sub) from error
+            raise RefusedError("bad_op" if named.op != "subscribe" else "bad_filter", str(error), sub) from error
         return operation
 
     def _read_op(self, data: bytes) -> _Named:

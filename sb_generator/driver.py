@@ -32,9 +32,9 @@ from sb_generator.voice import LIVE
 from sb_generator.world import PRODUCERS, World, phases
 
 GC_THRESHOLDS: Final = (1_000, 4, 25_000)
-"""For a process that does nothing else: a world is a million objects without cycles of which some are always replaced, so
-looking through what is new is to be short (below a millisecond; with the other services' thresholds 60 ms twice a second), and looking
-through all of it (200 ms and more) is to come about once in an hour."""
+"""For a process that does nothing else. A world is a million objects without cycles, some always replaced: looking
+through what is new is to be short (below 1 ms; 60 ms, twice a second, with the other services' thresholds), looking
+through all of it (200 ms and more) rare (about once in an hour)."""
 TICK_S_MAX: Final = 0.02
 TICK_S_MIN: Final = 0.004
 TICK_MESSAGES: Final = 10

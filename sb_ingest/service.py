@@ -15,7 +15,7 @@ from sb_core import topics
 from sb_core.errors import DependencyError
 from sb_core.keyring import KeyRing
 from sb_core.messages import Tick, encode
-from sb_core.ops import Ops, account
+from sb_core.ops import Ops, part_of_account
 from sb_core.pressure import Pressure
 from sb_core.records import Record
 from sb_core.runtime import Context
@@ -167,6 +167,5 @@ class IngestService:
         flat = {
             name: counts.get(name, 0) for name in ("documents", "ignored", "received", "accepted", "unknown", "control")
         }
-        made = account(**flat, refused=refused)
         given = flat["accepted"] + sum(refused.values()) + flat["unknown"]
-        return {**made, "balanced": flat["received"] == given}
+        return part_of_account({**flat, "refused": refused}, balances=flat["received"] == given)

@@ -7,6 +7,7 @@ given twice: the updates topic tells of those that a database put back to an ear
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -16,13 +17,10 @@ from msgspec import Struct
 from sb_core import settings as settings_module
 from sb_core import sports, topics
 from sb_core.errors import ContractError, DependencyError
-from sb_core.records import TopicPartition
+from sb_core.records import Fetched, TopicPartition
 from sb_core.runtime import Context, open_context
 from sb_core.settings import Settings, SettingsError
-
-RECORDS_MAX: Final = 5_000
-"""Updates that are looked at together."""
-WAIT_S: Final = 1.0
+from sb_local.part import read_part
 
 
 class Published(Struct):
@@ -36,21 +34,17 @@ _decoder: Final = msgspec.json.Decoder(Published)
 
 async def highest_published(context: Context, updates: str, partition: int | None = None) -> int:
     """Return the highest lineage in an updates topic, or in one partition of it; 0 where it holds none."""
-    starts, ends = await context.admin.starts([updates]), await context.admin.ends([updates])
+    starts = await context.admin.starts([updates])
     at = {place: start for place, start in starts.items() if partition in {None, place[1]}}
     highest = 0
-    reader = context.log.reader([updates])
-    try:
-        while any(at[place] < ends[place] for place in at):
-            delivery = await reader.read(records_max=RECORDS_MAX, wait_s=WAIT_S)
-            for place in delivery.assigned:
-                if place in at:
-                    reader.seek(place, at[place])
-            for record in delivery.records:
-                highest = max(highest, _decoder.decode(record.value or b"{}").lineage)
-                at[updates, record.partition] = record.offset + 1
-    finally:
-        await reader.aclose()
+
+    def take(record: Fetched) -> None:
+        nonlocal highest
+        # what isn't of ours has no lineage
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            highest = max(highest, _decoder.decode(record.value or b"{}").lineage)
+
+    await read_part(context, updates, at, take)
     return highest
 
 

@@ -14,17 +14,15 @@ from msgspec.structs import replace
 
 from sb_core import topics
 from sb_core.errors import ContractError
-from sb_core.records import Position, TopicPartition
+from sb_core.records import Fetched, Position, TopicPartition
 from sb_core.runtime import Context, open_context
 from sb_core.settings import Settings
 from sb_ingest.service import TICK_KEY, TICK_S
 from sb_local.lineage import highest_published
+from sb_local.part import read_part
 from sb_process.processor import group_of
 from sb_process.state import PartitionState, encoder, partition_decoder
 
-RECORDS_MAX: Final = 1_000
-"""Records that are looked at together."""
-WAIT_S: Final = 1.0
 STILL_S: Final = 3 * TICK_S
 """A feed to which nothing comes for so long has no ingest: each writes its ticks."""
 GONE_S: Final = 10.0
@@ -87,20 +85,13 @@ async def _check_through(
 
 
 async def _check_read(context: Context, feed: str, nexts: Mapping[TopicPartition, int]) -> None:
-    starts, ends = await context.admin.starts([feed]), await context.admin.ends([feed])
-    at = {place: nexts.get(place, start) for place, start in starts.items()}
-    reader = context.log.reader([feed])
-    try:
-        while any(at[place] < end for place, end in ends.items()):
-            delivery = await reader.read(records_max=RECORDS_MAX, wait_s=WAIT_S)
-            for place in delivery.assigned:
-                reader.seek(place, at[place])
-            for record in delivery.records:
-                if record.key != TICK_KEY:
-                    raise _not_through(feed, record.partition)
-                at[feed, record.partition] = record.offset + 1
-    finally:
-        await reader.aclose()
+    starts = await context.admin.starts([feed])
+
+    def take(record: Fetched) -> None:
+        if record.key != TICK_KEY:
+            raise _not_through(feed, record.partition)
+
+    await read_part(context, feed, {place: nexts.get(place, start) for place, start in starts.items()}, take)
 
 
 def _not_through(feed: str, number: int) -> ContractError:

@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 from sb_core import topics
 from sb_core.errors import DependencyError
 from sb_core.keyring import KeyRing
-from sb_core.ops import Ops, account
+from sb_core.ops import Ops, part_of_account
 from sb_core.records import TopicPartition
 from sb_core.runtime import Context
 from sb_core.serving import serve_http
@@ -23,6 +23,7 @@ READY_POLL_S = 0.2
 HOUSEKEEPING_S = 600.0
 """How often the change log is looked after; the first time within this, by chance, so that processors take turns."""
 DAY_MS = 86_400_000
+_COUNTED = ("applied", "unchanged", "stale", "duplicate", "changes", "updates_published")
 STEADY_TRIES = 10
 """How often offsets and counts are read anew because something happened in between."""
 
@@ -121,19 +122,11 @@ async def read_account(context: Context, sports: tuple[str, ...]) -> dict[str, o
     dead = {
         name.partition(":")[2]: count for name, count in counts.items() if name.startswith("dead_lettered:") and count
     }
-    made = account(
-        applied=counts.get("applied", 0),
-        unchanged=counts.get("unchanged", 0),
-        stale=counts.get("stale", 0),
-        duplicate=counts.get("duplicate", 0),
-        dead_lettered=dead,
-        pending=ahead - system,
-        changes=counts.get("changes", 0),
-        updates_published=counts.get("updates_published", 0),
+    made = {name: counts.get(name, 0) for name in _COUNTED}
+    return part_of_account(
+        {**made, "dead_lettered": dead, "pending": ahead - system},
+        balances=ahead >= system and made["changes"] >= made["applied"],
     )
-    # what was accepted is ingest's part: this part balances by what it knows itself
-    whole = ahead >= system and counts.get("changes", 0) >= counts.get("applied", 0)
-    return {**made, "balanced": whole}
 
 
 async def _steady(

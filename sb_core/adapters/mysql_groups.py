@@ -2,8 +2,9 @@
 
 The rules: one such transaction is under way at a time, and what comes meanwhile goes with the next one, so that a few
 messages for each of a dozen partitions cost a dozen statements and one COMMIT, not a dozen of each; whose fence or row
-is refused is found by trying each alone; a caller who leaves takes back its own batch only. A large batch is not held up
-by others and has a transaction of its own. All of this runs on the bridge's loop.
+is refused is found by trying each alone; a caller who leaves takes back its own batch only. Nobody waits for a turn for
+longer than `turn_s`: then nothing of the batch was written, and its caller is told so. A large batch is not held up by
+others and has a transaction of its own. All of this runs on the bridge's loop.
 """
 
 import asyncio
@@ -11,12 +12,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from sb_core.errors import DependencyError, FencedError, UnavailableError
+from sb_core.errors import BusyError, DependencyError, FencedError, UnavailableError
 from sb_core.records import Batch
 
 ALONE_ROWS_MIN: Final = 100
 """A batch of so many rows gains nothing by company."""
 GROUP_BATCHES_MAX: Final = 64
+WAITING_BATCHES_MAX: Final = 1_000
+"""Each partition waits with one batch at most; more come from a caller gone wrong."""
 
 
 def is_large(batch: Batch) -> bool:
@@ -27,11 +30,13 @@ def is_large(batch: Batch) -> bool:
 class _Waiting:
     """A batch on its way, and the future by which its caller learns what became of it."""
 
-    __slots__ = ("alone", "batch", "gone", "told")
+    __slots__ = ("alone", "batch", "begin_by", "gone", "told")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, turn_s: float) -> None:
+        loop = asyncio.get_running_loop()
         self.batch = batch
-        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.begin_by = loop.time() + turn_s
+        self.told: asyncio.Future[None] = loop.create_future()
         self.alone = False
         self.gone = False
 
@@ -48,11 +53,12 @@ class _Waiting:
 class CommitGroups:
     """Commits batches in groups. `transact` writes a group, all or nothing, and may be cancelled.
 
-    Once it has sent its COMMIT it must end by itself and say how, cancelled or not.
+    It ends by itself; once it has sent its COMMIT it says how, cancelled or not.
     """
 
-    def __init__(self, transact: Callable[[list[Batch]], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, transact: Callable[[list[Batch]], Coroutine[Any, Any, None]], turn_s: float) -> None:
         self._transact = transact
+        self._turn_s = turn_s
         self._waiting: deque[_Waiting] = deque()
         self._group: list[_Waiting] = []
         self._job: asyncio.Task[None] | None = None
@@ -63,8 +69,13 @@ class CommitGroups:
         return f"<CommitGroups writing={len(self._group)} waiting={len(self._waiting)}>"
 
     async def commit(self, batch: Batch) -> None:
-        """Return once the batch is committed. Raises what `transact` raised, of this batch or of its whole group."""
-        waiting = _Waiting(batch)
+        """Return once the batch is committed. Raises what `transact` raised, of this batch or of its whole group.
+
+        BusyError: it had no turn, or too many wait.
+        """
+        if len(self._waiting) >= WAITING_BATCHES_MAX:
+            raise BusyError(f"{len(self._waiting)} batches wait for the store")
+        waiting = _Waiting(batch, self._turn_s)
         self._waiting.append(waiting)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
@@ -86,13 +97,21 @@ class CommitGroups:
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while self._refuse_overdue():
                 await self._write(self._take())
         finally:
             self._runner = None
             for waiting in (*self._group, *self._waiting):
                 waiting.tell(UnavailableError("the store is closing"))
             self._waiting.clear()
+
+    def _refuse_overdue(self) -> bool:
+        """Tell those whose turn came too late, and whether any are left."""
+        now = asyncio.get_running_loop().time()
+        for waiting in [each for each in self._waiting if each.begin_by < now]:
+            self._waiting.remove(waiting)
+            waiting.tell(BusyError(f"no turn at the store within {self._turn_s} s"))
+        return bool(self._waiting)
 
     def _take(self) -> list[_Waiting]:
         group = [self._waiting.popleft()]

@@ -48,6 +48,8 @@ STATEMENTS_S: Final = 10.0
 """All of a transaction's statements together."""
 COMMIT_S: Final = CANCEL_GRACE_S - 1
 """A COMMIT not answered by then has an unknown outcome; less than the bridge waits for a cancelled call."""
+TRANSACTION_S: Final = TAKE_S + STATEMENTS_S + COMMIT_S
+"""All of a transaction, with a connection taken for it."""
 SLACK_S: Final = 2.0
 _UNDONE: Final = frozenset({1205, 1213, 1290, 1792, 1836, 3100, 3101})
 """A COMMIT that the server refuses so has left nothing behind; after any other failure only reading back can tell."""
@@ -67,7 +69,7 @@ class MysqlStore(StoreCalls):
         self._bridge = bridge
         self._reading = Pool(address, READERS_MAX)
         self._writing = Pool(address, WRITERS_MAX, statements_max=STATEMENTS_CACHED_MAX)
-        self._groups = CommitGroups(self._commit_together)
+        self._groups = CommitGroups(self._commit_together, TRANSACTION_S)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -114,8 +116,8 @@ class MysqlStore(StoreCalls):
             await self._write("commit", writes.commit, [batch])
             return
         self._check_open()
-        # the group before, its own, and its own alone
-        deadline_s = 3 * (TAKE_S + STATEMENTS_S + COMMIT_S) + SLACK_S
+        # for its turn, the transaction that is under way when that has passed, and its own
+        deadline_s = 3 * TRANSACTION_S + SLACK_S
         await self._bridge.call(self._groups.commit, batch, deadline_s=deadline_s)
 
     async def _read(self, what: str, work: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -125,7 +127,7 @@ class MysqlStore(StoreCalls):
 
     async def _write(self, what: str, work: Callable[..., Awaitable[T]], *args: Any) -> T:
         self._check_open()
-        deadline_s = TAKE_S + STATEMENTS_S + COMMIT_S + SLACK_S
+        deadline_s = TRANSACTION_S + SLACK_S
         return await self._bridge.call(self._transact, what, work, args, deadline_s=deadline_s)
 
     def _check_open(self) -> None:

@@ -6,7 +6,7 @@ import random
 import anyio
 import pytest
 
-from sb_core.adapters.mysql_groups import ALONE_ROWS_MIN, GROUP_BATCHES_MAX, CommitGroups, is_large
+from sb_core.adapters.mysql_groups import ALONE_ROWS_MIN, GROUP_BATCHES_MAX, WAITING_BATCHES_MAX, CommitGroups, is_large
 from sb_core.adapters.mysql_store import open_mysql_store
 from sb_core.errors import BusyError, DependencyError, FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.records import Batch, ChangeRow, EventRow
@@ -15,6 +15,7 @@ FEED = "sports-feed-football"
 NOW = 1_782_240_000_000
 PARTITIONS = 12
 ROUNDS = 60
+TURN_S = 5
 
 
 def batch_of(partition, offset=0, *, epoch=1, owner="one", name="A"):
@@ -77,13 +78,13 @@ async def all_told(groups, count):
 
 def test_what_comes_meanwhile_goes_together():
     database = Database()
-    assert asyncio.run(all_told(CommitGroups(database.transact), PARTITIONS)) == ["committed"] * PARTITIONS
+    assert asyncio.run(all_told(CommitGroups(database.transact, TURN_S), PARTITIONS)) == ["committed"] * PARTITIONS
     assert database.groups == [[*range(PARTITIONS)]]
 
 
 def test_a_group_is_bounded():
     database = Database()
-    asyncio.run(all_told(CommitGroups(database.transact), GROUP_BATCHES_MAX + 5))
+    asyncio.run(all_told(CommitGroups(database.transact, TURN_S), GROUP_BATCHES_MAX + 5))
     assert [len(group) for group in database.groups] == [GROUP_BATCHES_MAX, 5]
 
 
@@ -91,7 +92,7 @@ def test_a_group_is_bounded():
 def test_only_whose_fault_it_is_is_refused(error):
     database = Database()
     database.errors = {3: error("three"), 5: error("five")}
-    outcomes = asyncio.run(all_told(CommitGroups(database.transact), 7))
+    outcomes = asyncio.run(all_told(CommitGroups(database.transact, TURN_S), 7))
     assert [n for n, outcome in enumerate(outcomes) if outcome != "committed"] == [3, 5]
     assert {outcomes[3], outcomes[5]} == {error.__name__}
     assert sorted(n for group in database.groups for n in group) == [0, 1, 2, 4, 6]
@@ -101,7 +102,7 @@ def test_only_whose_fault_it_is_is_refused(error):
 def test_what_befell_the_transaction_is_told_to_all(error):
     database = Database()
     database.errors = {3: error("down")}
-    assert asyncio.run(all_told(CommitGroups(database.transact), 5)) == [error.__name__] * 5
+    assert asyncio.run(all_told(CommitGroups(database.transact, TURN_S), 5)) == [error.__name__] * 5
     assert database.groups == []
 
 
@@ -120,7 +121,7 @@ def test_who_leaves_takes_its_own_batch_and_no_other(seed):
             outcomes[n] = "left"
 
     async def main():
-        groups = CommitGroups(database.transact)
+        groups = CommitGroups(database.transact, TURN_S)
         async with asyncio.TaskGroup() as tasks:
             for n in range(40):
                 tasks.create_task(commit(groups, n, chance.choice((0.0003, 0.001, 0.0017, 0.003, 9, 9))))
@@ -136,11 +137,37 @@ def test_who_leaves_takes_its_own_batch_and_no_other(seed):
 
 def test_the_end_of_the_loop_is_told_to_those_who_wait():
     async def main():
-        groups = CommitGroups(lambda _batches: asyncio.sleep(9))
+        groups = CommitGroups(lambda _batches: asyncio.sleep(9), TURN_S)
         waiting = [asyncio.ensure_future(told(groups, n)) for n in range(3)]
         await asyncio.sleep(0.01)
         groups._runner.cancel()
         assert await asyncio.gather(*waiting) == ["UnavailableError"] * 3
+
+    asyncio.run(main())
+
+
+def test_who_has_no_turn_in_time_is_told_so_and_nothing_of_it_is_written():
+    written = []
+
+    async def transact(batches):
+        await asyncio.sleep(0.1)
+        written.extend(each.partition for each in batches)
+
+    async def main():
+        groups = CommitGroups(transact, 0.03)
+        assert await all_told(groups, GROUP_BATCHES_MAX + 9) == ["committed"] * GROUP_BATCHES_MAX + ["BusyError"] * 9
+        assert await told(groups, 70) == "committed"
+
+    asyncio.run(main())
+    assert written == [*range(GROUP_BATCHES_MAX), 70]
+
+
+def test_no_more_than_so_many_wait():
+    async def main():
+        groups = CommitGroups(lambda _batches: asyncio.sleep(0.01), TURN_S)
+        found = await all_told(groups, WAITING_BATCHES_MAX + 5)
+        assert found.count("BusyError") == 5
+        assert found.count("committed") == WAITING_BATCHES_MAX
 
     asyncio.run(main())
 

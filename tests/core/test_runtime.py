@@ -190,8 +190,8 @@ class Service:
             self.context.telemetry.info("winding_down")
             if kind == "chatty":
                 import logging, warnings
-                logging.getLogger("some.library").info("small talk")
-                logging.getLogger("some.library").warning("mind the gap")
+                logging.getLogger("some.package").info("small talk")
+                logging.getLogger("some.package").warning("mind the gap")
                 warnings.warn("old hat", DeprecationWarning)
             if kind == "stubborn":
                 await anyio.sleep_forever()

@@ -154,14 +154,14 @@ def test_without_a_stream_lines_go_to_standard_error(capsys):
 
 def test_libraries_write_into_the_same_lines():
     telemetry, stream = make("info")
-    logger = telemetry.adopt("sb_core.test.library")
+    logger = telemetry.adopt("sb_core.test.package")
     logger.debug("not this")
     logger.warning("disk %s at %d %%", "a", 93)
     logger.warning("%d", "no number")
     try:
         raise KeyError("lost")
     except KeyError:
-        logging.getLogger("sb_core.test.library").exception("it broke")
+        logging.getLogger("sb_core.test.package").exception("it broke")
     warned, odd, broke = lines(stream)
     assert (warned["level"], warned["event"], warned["text"]) == ("warn", "library_log", "disk a at 93 %")
     assert odd["text"] == "%d"
