@@ -295,9 +295,8 @@ class Hub:
         while self._due and self._due[0][0] <= now_ms:
             _, _, sub = heapq.heappop(self._due)
             sub.scheduled = False
-            if (
-                sub.due_ms is not None and sub.due_ms > now_ms
-            ):  # what it was scheduled for went earlier, and more has come
+            if sub.due_ms is not None and sub.due_ms > now_ms:
+                # what it was scheduled for went earlier, and more has come
                 self._touch(sub, "later", touched)
             else:
                 touched[sub.owner] = None

@@ -114,9 +114,8 @@ class Joiner:
         if sub.filter.kind == "competitions" and any(
             at > position.offsets[index] or at <= state.late(index) for index, at in offsets.items()
         ):
-            return (
-                None  # this node is behind, or was, and may take for known members what the client can't know as such
-            )
+            # this node is behind, or was, and may take for known members what the client can't know as such
+            return None
         changes = await self._from_log(offsets, cursor.written_s)
         # From here on nothing waits.
         if changes is None or state is not self._hub.state:

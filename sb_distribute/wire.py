@@ -213,12 +213,13 @@ class Format:
         sub = named.sub if isinstance(named.sub, str) and len(named.sub) <= SUB_CHARS_MAX else None
         if named.op not in {"subscribe", "unsubscribe", "ping"}:
             raise RefusedError("bad_op", f"no operation {named.op[:40]!r}", sub)
-        if named.op == "subscribe" and not isinstance(named.cursor, str | None):
+        subscribes = named.op == "subscribe"
+        if subscribes and not isinstance(named.cursor, str | None):
             raise RefusedError("bad_cursor", "a cursor is a string", sub)
         try:
             operation: Operation = self._operation.decode(data)
         except _UNREADABLE as error:
-            raise RefusedError("bad_op" if named.op != "subscribe" else "bad_filter", str(error), sub) from error
+            raise RefusedError("bad_filter" if subscribes else "bad_op", str(error), sub) from error
         return operation
 
     def _read_op(self, data: bytes) -> _Named:
