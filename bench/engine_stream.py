@@ -215,6 +215,7 @@ def measure_latency(running: Stack, per_s: int, seconds: float) -> Latency:
             load = Load(per_s)
             load.send(range(warm))
             costs, stages = parts.costs(), means()
+            load.late_ms.clear()
             load.send(range(warm, count))
             load.finish()
             used, after = spent(costs, parts.costs()), means()

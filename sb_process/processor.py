@@ -34,6 +34,12 @@ OUTBOX_OFFSETS_MAX: Final = 500
 """Offsets whose change-log entries are published again at a time when a partition is assigned."""
 GROUP_OFFSETS_EVERY_S: Final = 1.0
 """How often the group's offsets are stored, which only tools that show lag read."""
+GATHER_RECORDS_MAX: Final = 200
+"""A read that brings more is a cycle's worth. After one that brings less the next waits, for GATHER_CYCLES times what the
+last cycle took and GATHER_S_MAX at most: a cycle costs several round trips, and one of forty messages hardly more than
+one of ten. What comes after a pause is read at once."""
+GATHER_CYCLES: Final = 2.0
+GATHER_S_MAX: Final = 0.02
 CYCLE_SHARE: Final = 0.3
 PUBLISH_SHARE: Final = 0.5
 SETTLE_SHARE: Final = 0.1
@@ -68,6 +74,8 @@ class Processor:
         self._overlap_max = overlap_max(context.settings)
         self._cycles = Cycles(self._overlap_max)
         self._publisher: Publisher
+        self._cycle_s = 0.0
+        self._read_from = 0.0
         self._tell_at = 0.0
 
     def __repr__(self) -> str:
@@ -144,12 +152,17 @@ class Processor:
 
     async def _read(self, reader: Reader) -> Delivery:
         settings = self.context.settings
+        await anyio.sleep(max(0.0, self._read_from - anyio.current_time()))
         try:
-            return await reader.read(records_max=settings.process_batch_max, wait_s=settings.process_wait_ms / 1000)
+            delivery = await reader.read(records_max=settings.process_batch_max, wait_s=settings.process_wait_ms / 1000)
         except LogTruncatedError as error:
             self._stop_partition(reader, error)
         except DependencyError as error:
             self.context.telemetry.warn("read_failed", error=str(error))
+        else:
+            if 0 < len(delivery.records) < min(GATHER_RECORDS_MAX, settings.process_batch_max):
+                self._read_from = anyio.current_time() + min(GATHER_S_MAX, GATHER_CYCLES * self._cycle_s)
+            return delivery
         await self._retry.pause(1)
         return Delivery()
 
@@ -162,11 +175,13 @@ class Processor:
 
     async def _process_all(self, reader: Reader, cycle: Cycle) -> None:
         """Have a cycle's batches committed, then hand it over to be published when its turn comes."""
+        begun = anyio.current_time()
         committed: list[Published] = []
         async with anyio.create_task_group() as group:
             for share in cycle.shares:
                 self._meters.batch.observe(len(share.records))
                 group.start_soon(self._process, reader, share, committed)
+        self._cycle_s = anyio.current_time() - begun
         await cycle.before.wait()
         if committed:
             self._meters.cached.set(sum(len(each.folds) for each in self.held.values()))

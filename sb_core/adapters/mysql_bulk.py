@@ -32,7 +32,7 @@ class Bulk(Struct, frozen=True):
     async def write(self, cursor: QuietCursor, rows: list[Row]) -> None:
         """Write the rows, sorted by primary key so that transactions don't wait for each other in a circle."""
         rows.sort(key=lambda row: row[: self.key])
-        for piece in _pieces(rows):
+        for piece in pieces(rows):
             absent = tuple(i for i in self.nullable if all(row[i] is None for row in piece))
             kept = piece
             if absent:
@@ -53,7 +53,8 @@ def replacing(columns: Sequence[str]) -> str:
     return ", ".join(f"`{column}` = VALUES(`{column}`)" for column in columns)
 
 
-def _pieces(rows: list[Row]) -> Iterator[list[Row]]:
+def pieces(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows into as many as go into one statement. Raises OverflowError."""
     piece: list[Row] = []
     chars = 0
     for row in rows:

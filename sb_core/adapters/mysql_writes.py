@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from sb_core.adapters.mysql_bulk import Bulk, Row, replacing
+from sb_core.adapters.mysql_bulk import Bulk, Row, pieces, replacing
 from sb_core.adapters.mysql_connect import QuietCursor
 from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
 from sb_core.errors import FencedError
@@ -77,8 +77,7 @@ _COMPETITIONS: Final = Bulk(
 
 async def commit(cursor: QuietCursor, batches: Sequence[Batch]) -> None:
     """Write batches of different partitions, all or none. Raises FencedError."""
-    for batch in sorted(batches, key=lambda each: (each.topic, each.partition)):
-        await _pass_fence(cursor, batch)
+    await _pass_fences(cursor, batches)
     await _EVENTS.write(cursor, [row for batch in batches for row in _events(batch)])
     await _MARKETS.write(cursor, [_texts(row, 2) for batch in batches for row in batch.markets])
     await _OUTCOMES.write(cursor, [astuple(row) for batch in batches for row in batch.outcomes])
@@ -94,11 +93,21 @@ async def commit(cursor: QuietCursor, batches: Sequence[Batch]) -> None:
     )
 
 
-async def _pass_fence(cursor: QuietCursor, batch: Batch) -> None:
-    place = batch.topic, batch.partition
-    fence = (*place, batch.epoch, batch.owner, batch.expected, batch.done_before, batch.cache_generation)
-    if await cursor.execute(_FENCE, (batch.next_offset, batch.done_offset, batch.state.decode(), *fence)) != 1:
-        raise FencedError(f"{place[0]}/{place[1]}: not at {batch.expected} in epoch {batch.epoch} any more")
+async def _pass_fences(cursor: QuietCursor, batches: Sequence[Batch]) -> None:
+    """Move the positions, all in one round trip where the server takes rows in binary form."""
+    ordered = sorted(batches, key=lambda each: (each.topic, each.partition))
+    moved = 0
+    for piece in pieces([_fence(batch) for batch in ordered]):
+        moved += await cursor.executemany(_FENCE, piece) or 0
+    if moved != len(batches):
+        stood = [f"{each.topic}/{each.partition} at {each.expected} in epoch {each.epoch}" for each in ordered]
+        raise FencedError(f"not {' and '.join(stood)} any more")
+
+
+def _fence(batch: Batch) -> Row:
+    place, owner = (batch.topic, batch.partition), (batch.epoch, batch.owner)
+    after = batch.next_offset, batch.done_offset, batch.state.decode()
+    return (*after, *place, *owner, batch.expected, batch.done_before, batch.cache_generation)
 
 
 def _events(batch: Batch) -> list[Row]:

@@ -2,6 +2,8 @@
 
 import anyio
 import pytest
+import trio
+import trio.testing
 from fold_driver import odds
 from msgspec.structs import replace
 from test_processor import FEED, UPDATES, append, drain, processing, world
@@ -175,3 +177,34 @@ def test_what_a_holding_before_published_counts_for_none_after_it_though_its_epo
     assert (held.published, held.published_changes) == (13, 0)
     held.acknowledge(replace(share, owner="another", upto=14))
     assert (held.published, held.published_changes) == (14, 1)
+
+
+def test_what_comes_drop_by_drop_is_gathered_and_what_comes_after_a_pause_is_not_kept():
+    """In virtual time: a message each millisecond, and transactions that take five."""
+
+    async def main():
+        async with world(process_overlap_max=4) as context:
+            commit, sizes, ended = context.store.commit, [], []
+
+            async def slow(batch):
+                await anyio.sleep(0.005)
+                await commit(batch)
+                if batch.changes:
+                    sizes.append(len(batch.changes))
+                    ended.append(anyio.current_time())
+
+            context.store.commit = slow
+            async with processing(context):
+                for n in range(1, 201):
+                    await append(context, odds(n, f"{2 + n / 100:.2f}"))
+                    await anyio.sleep(0.001)
+                await anyio.sleep(0.1)
+                assert sum(sizes) == 200
+                # reads are twice a transaction's time apart, and a transaction and its read are hardly more than one
+                assert 200 / 22 <= len(sizes) <= 200 / 8
+                begun = anyio.current_time()
+                await append(context, odds(201, "9.50"))
+                await anyio.sleep(0.1)
+                assert ended[-1] - begun < 0.007, "read at once"
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
