@@ -250,7 +250,7 @@ def test_a_batch_cancelled_at_any_moment_leaves_a_clean_pool(mysql_url, clock, r
             interrupted = 0
             for n in range(120):
                 batch = batch_of(position, 20)
-                with anyio.move_on_after(0.0002 * (n % 60)) as scope:
+                with anyio.move_on_after(0.00005 * (n % 60)) as scope:
                     await store.commit(batch)
                 interrupted += scope.cancelled_caught
                 position = await standing(store)
