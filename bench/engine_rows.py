@@ -73,16 +73,17 @@ def peer_rows(running: Stack, runs: int) -> list[Row]:
             for _ in range(runs):
                 with fresh(running) as parts:  # tables, topics and positions of its own, as our processor has
                     engines.ingest(parts, lanes)
-                    found.setdefault(peer.what, []).append(peer_runs.run(parts, peer))
+                    done = peer_runs.run(parts, peer)
+                found.setdefault(peer.what, []).append(done)
         except PeerError as error:
             missing.append((peer.what, "not measured", str(error).splitlines()[0]))
     rows: list[Row] = []
-    for what, done in found.items():
-        own = [each.told.cpu_s * 1e6 / each.told.all for each in done]
-        rows.append((what, "messages/s", spread([each.told.per_s for each in done], ",.0f")))
-        peaks = [each.told.peak_mb for each in done]
+    for what, each_run in found.items():
+        own = [each.told.cpu_s * 1e6 / each.told.all for each in each_run]
+        rows.append((what, "messages/s", spread([each.told.per_s for each in each_run], ",.0f")))
+        peaks = [each.told.peak_mb for each in each_run]
         rows.append(("", f"itself: {COST}", f"{spread(own, '.1f')}; {spread(peaks, '.0f')}"))
-        mysql = [each.engines["mysql"].cpu_s * 1e6 / each.told.all for each in done]
+        mysql = [each.engines["mysql"].cpu_s * 1e6 / each.told.all for each in each_run]
         rows.append(("", "mysql: CPU s per million messages", spread(mysql, ".1f")))
     return [*rows, *missing]
 
