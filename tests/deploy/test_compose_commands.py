@@ -79,7 +79,7 @@ class Terminal:
     def until(self, pattern, deadline_s=ANSWER_S):
         end = time.monotonic() + deadline_s
         while not re.search(pattern, self.shown):
-            assert time.monotonic() < end, f"not seen: {pattern}\n{self.shown[-3000:]}"
+            assert time.monotonic() < end, f"not seen: {pattern} (ended: {self.process.poll()})\n{self.shown[-3000:]}"
             time.sleep(0.1)
 
     def end(self, text=INTERRUPT, deadline_s=60):
