@@ -41,7 +41,7 @@ MACHINES = {
     "sb_ingest/recovery.py": "tests/ingest/test_recovery.py tests/ingest/test_producers.py",
     "sb_process/stops.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_stops.py",
     "sb_process/settle.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_settle.py",
-    "sb_process/draft.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
+    "sb_process/draft.py": "tests/process/test_book.py tests/process/test_draft.py tests/process/test_fold_properties.py",
     "sb_process/book.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
 }
 """Each machine and the tests nearest to it."""
