@@ -101,3 +101,11 @@ def test_an_older_rollback_by_another_producer_lowers_no_floor():
     assert driver.look() == ("suspended", False)
     driver.one(odds(61))
     assert driver.look() == ("active", True)
+
+
+@pytest.mark.parametrize("producer", ["uof:1", "1", "3"])
+def test_versions_of_two_producers_are_not_compared(producer):
+    driver = Driver()
+    driver.feed(odds(10), settle(20, producer="2"))
+    assert driver.one(unsettle(15, producer=producer)) == "applied"
+    assert driver.look()[0] == "suspended"
