@@ -162,7 +162,7 @@ class Waiting:
         self._markets = markets
         self._sum: Changes | None = None
         self._items: dict[tuple[str, int] | int, Raw] = {}
-        self._sent = -1
+        self._sent: int | None = None
         self.before = before
         self.bytes = size_bytes
         self.version = parts[-1].version
@@ -198,15 +198,11 @@ class Waiting:
             changes = raw.changes
         else:
             if self._sum is None:
-                self._sum = self._merged()
+                self._sum = merge(map(self._part, self._parts))
             changes = self._sum
         con = len(self._parts) > 1
         said = Item(raw.event, raw.sport, raw.lineage, prev, raw.rev, raw.ts, raw.updated, sent, con, changes)
         return Raw(form.encode(said))
-
-    def _merged(self) -> Changes:
-        parts = [self._part(change) for change in self._parts]
-        return parts[0] if len(parts) == 1 else merge(parts)
 
     def _part(self, change: Change) -> Changes:
         if self._markets is None:

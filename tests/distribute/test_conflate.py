@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_core import shown
+from sb_core.messages import Score
 from sb_distribute.conflate import URGENT, Change, Waiting, merge, restrict
 from sb_distribute.cursor import Position
 from sb_distribute.wire import JSON, MSGPACK
@@ -40,14 +41,16 @@ def change(rev, changes, cause="odds"):
 
 
 parts = st.builds(
-    lambda markets, statuses, status: shown.Changes(
+    lambda markets, statuses, status, goals: shown.Changes(
         event={"status": status} if status else {},
+        score=None if goals is None else Score(home=goals),
         markets=[market(key, is_open=is_open, odds=odds) for key, (is_open, odds) in markets.items()],
         statuses=[moved(key, is_open=is_open) for key, is_open in statuses.items() if key not in markets],
     ),
     st.dictionaries(st.sampled_from(KEYS), st.tuples(st.booleans(), st.sampled_from(["1.50", "2.00"]))),
     st.dictionaries(st.sampled_from(KEYS), st.booleans()),
     st.sampled_from(["", "live", "ended"]),
+    st.none() | st.integers(0, 3),
 )
 
 
@@ -98,7 +101,22 @@ def test_one_change_passes_its_bytes_on_and_is_encoded_once():
         "the record has them too"
     )
     assert msgspec.json.decode(waiting.item(JSON, 0, 7))["prev"] == 0
-    assert msgspec.json.decode(waiting.item(JSON, 1, 8))["sent"] == 8
+    for sent in (8, 6):
+        assert msgspec.json.decode(waiting.item(JSON, 1, sent))["sent"] == sent, "clocks go back, too"
+    first = waiting.item(JSON, 1, int("1780000000000"))
+    assert waiting.item(JSON, 1, int("1780000000000")) is first
+
+
+def test_one_change_passes_on_what_it_does_not_know():
+    record = shown.encoder.encode(update(2, shown.Changes(event={"status": "live"})))
+    newer = Change(shown.raw_update_decoder.decode(record.replace(b'"changes":{', b'"changes": {"later": [1], ')))
+    assert b'{"later": [1], ' in bytes(Waiting.of(newer, BEFORE, None).item(JSON, 1, 7))
+
+
+def test_what_waits_knows_its_size():
+    changes = [change(rev, shown.Changes(event={"name": "n" * 10**rev})) for rev in (2, 3, 4)]
+    waiting = Waiting.of(changes[0], BEFORE, None).then(changes[1]).then(changes[2])
+    assert waiting.bytes == sum(len(bytes(each.raw.changes)) for each in changes)
 
 
 def test_several_changes_become_one_item():
