@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from sb_core.messages import Score
 from sb_core.shown import Changes, Market, MarketKey, RawUpdate, StatusChange
 from sb_distribute.cursor import Position
-from sb_distribute.wire import JSON, Format, Item
+from sb_distribute.wire import JSON, Format, Gone, Item
 
 Version: TypeAlias = tuple[int, int]
 """(lineage, rev)"""
@@ -208,6 +208,17 @@ class Waiting:
         if self._markets is None:
             return change.changes
         return change.restricted(self._markets) or Changes()
+
+
+class Owed(Struct, frozen=True):
+    """What is owed of one event other than changes: a snapshot still to be made, or the word that it is gone."""
+
+    before: Position
+    gone: Gone | None = None
+    lacks: bool = False
+    """The client doesn't have the event."""
+    back: bool = False
+    """Once it is told that the event is gone, a snapshot is owed."""
 
 
 Shared: TypeAlias = dict[Waiting | frozenset[str] | None, Waiting]

@@ -69,6 +69,11 @@ class Position:
                 moved._hex[index] = f"{offset:x}"
         return moved
 
+    def nowhere(self) -> "Position":
+        """Return the position from which nobody can go on, unless from the first change of all: it has no lineage."""
+        nothing = [0] * len(self.offsets)
+        return Position(nothing, nothing)
+
     def at(self, indices: tuple[int, ...], offsets: tuple[int, ...]) -> "Position":
         """Return this position set back to a cursor's offsets."""
         moved = list(self.offsets)

@@ -180,9 +180,7 @@ class Hub:
             if step.competition_before is not None and step.competition_before != step.competition:
                 self._left(step, before, touched)
             if step.outcome == "missing":
-                for sub in self._index.matching(change.event, change.raw.sport, step.competition):
-                    self._touch(sub, sub.mark(change.event, before), touched)
-                self._mark_holders(change.event, before, touched)
+                self._mark(change.event, change.raw.sport, before, touched)
                 continue
             at_once = change.urgent or change.raw.prev == 0  # a new event's snapshot isn't held up either
             concerned = self._index if at_once else self._each
@@ -204,17 +202,15 @@ class Hub:
             if step.competition not in sub.filter.ids:
                 self._touch(sub, sub.drop(step.change.event, "competition", before), touched)
 
-    def _mark_holders(self, event: str, before: Position, touched: dict[Session, None]) -> None:
-        for sub in self._index.by_competition():
-            if event in sub.sent:
-                self._touch(sub, sub.mark(event, before), touched)
+    def _mark(self, event: str, sport: str, before: Position, touched: dict[Session, None]) -> None:
+        """Owe a snapshot to all whom the event concerns, or may: its competition is known when it is loaded."""
+        for sub in (*self._index.matching(event, sport, None), *self._index.by_competition()):
+            self._touch(sub, sub.mark(event, before), touched)
 
     def missing(self, event: str, sport: str, before: Position, now_ms: int) -> None:
         """Owe a snapshot of an event of which a change, after position `before`, could not be read."""
         touched: dict[Session, None] = {}
-        for sub in self._index.matching(event, sport, None):
-            self._touch(sub, sub.mark(event, before), touched)
-        self._mark_holders(event, before, touched)
+        self._mark(event, sport, before, touched)
         self.flush(touched, now_ms)
 
     def absent(self, event: str) -> None:
@@ -229,7 +225,7 @@ class Hub:
             return
         touched: dict[Session, None] = {}
         matching = dict.fromkeys(self._index.matching(event, live.header.sport, live.competition))
-        for sub in self._index.by_competition():
+        for sub in self._index.all:
             if sub not in matching and (event in sub.sent or sub.owes(event)):
                 put = sub.drop(event, "competition", self.position)
                 self._touch(sub, put, touched)

@@ -12,6 +12,7 @@ import msgspec
 
 from sb_core import shown
 from sb_core.errors import DependencyError, UnavailableError
+from sb_core.messages import FINISHED
 from sb_core.runtime import Context
 from sb_distribute import cursor as cursors
 from sb_distribute import wire
@@ -20,7 +21,7 @@ from sb_distribute.cursor import Cursor
 from sb_distribute.hub import Hub
 from sb_distribute.node import Node
 from sb_distribute.session import Join, Session
-from sb_distribute.subscriptions import Subscription
+from sb_distribute.subscriptions import UNSURE, Subscription
 from sb_distribute.wire import RefusedError
 
 RESUME_CHANGES_MAX: Final = 20_000
@@ -29,6 +30,8 @@ RESUME_PAGE_MAX: Final = 1_000
 RESUME_TRIES_MAX: Final = 3
 RESUME_DEADLINE_S: Final = 5.0
 EVENTS_AT_ONCE_MAX: Final = 8
+STATUS_CAUSES: Final = frozenset({"fixture", "score"})
+"""What moves the status of an event."""
 DAY_S: Final = 86_400
 RETENTION_SHARE: Final = 0.5
 """Of the time that changes are kept, in which a cursor may rely on the log: nobody says which ones are gone already."""
@@ -65,18 +68,22 @@ class Joiner:
         )
         source = None if cursor is None else await self._resume(sub, cursor)
         if source is None:
-            sub.begin(hub.matching(sub))
+            self._begin(sub)
         if session not in hub.sessions:
             return  # it was closed meanwhile
         hub.add(session, sub)
-        if effect.filter.kind == "events":
-            # what is known to be missing is owed, and so is what was loaded but had to make room for others
-            for event in sorted(effect.filter.ids):
-                if source is None and hub.state.live(event) is None and hub.state.seen(event) is not None:
-                    self._node.want(event)
-                if event in hub.state.wanted:
-                    sub.mark(event, hub.position)
         self._joins.labels(source or "snapshot").inc()
+
+    def _begin(self, sub: Subscription) -> None:
+        """Begin with snapshots; what is known to be missing, and may match, is owed."""
+        hub, state = self._hub, self._hub.state
+        sub.begin(hub.matching(sub))
+        if sub.filter.kind == "events":
+            for event in sub.filter.ids:
+                if state.live(event) is None and state.seen(event) is not None:
+                    self._node.want(event)  # it was loaded, but had to make room for others
+        for event in sorted(state.wanted.keys() & sub.filter.ids if sub.filter.kind == "events" else state.wanted):
+            sub.mark(event, hub.position)
 
     async def _load(self, events: Sequence[str]) -> None:
         """Have the events held that can be; what can't be had now follows when it can."""
@@ -111,10 +118,8 @@ class Joiner:
         if cursor.lineages != position.lineage_sum(sub.indices):
             return None
         offsets = dict(zip(sub.indices, cursor.offsets, strict=True))
-        if sub.filter.kind == "competitions" and any(
-            at > position.offsets[index] or at <= state.late(index) for index, at in offsets.items()
-        ):
-            # this node is behind, or was, and may take for known members what the client can't know as such
+        if sub.filter.kind == "competitions" and any(at > position.offsets[index] for index, at in offsets.items()):
+            # this node is behind, and may take for known members what the client can't know as such
             return None
         changes = await self._from_log(offsets, cursor.written_s)
         # From here on nothing waits.
@@ -127,10 +132,21 @@ class Joiner:
         if wanted is None:
             return None
         held = self._hub.matching(sub)
-        versions = {event: live.version for event, live in held.items()}
+        by_event = sub.filter.kind == "events"
+        # of what is finished, a node gives what has changed since it began: another one may not have given it
+        moved = {
+            each.event for each in wanted if each.raw.cause_type in STATUS_CAUSES and "status" in each.changes.event
+        }
+        versions = {
+            event: live.version if by_event or not (event in moved or live.header.status in FINISHED) else UNSURE
+            for event, live in held.items()
+        }
         sports = {live.header.sport for live in held.values()}
-        ahead = [event for event in versions if state.ahead(event)]
-        sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets), ahead)
+        # loaded at a rev whose update is still to come, or not at all: a cursor can't tell what the client has
+        anew = [event for event in versions if state.ahead(event)]
+        if by_event:
+            anew.extend(sorted(state.wanted.keys() & sub.filter.ids))
+        sub.resume(source, wanted, versions, sports, position.at(sub.indices, cursor.offsets), anew)
         return source
 
     async def _from_log(self, offsets: dict[int, int], written_s: int) -> list[Change] | None:

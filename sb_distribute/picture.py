@@ -1,14 +1,19 @@
-"""What subscriptions ask of the node.
+"""What subscriptions ask of the node, and of their lanes.
 
 The rule: answers are of this moment and given at once.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import Raw
 
 from sb_distribute.conflate import Version
 from sb_distribute.cursor import Position
 from sb_distribute.wire import Format
+
+if TYPE_CHECKING:
+    from sb_distribute.subscriptions import Subscription
 
 
 class Pictured(NamedTuple):
@@ -33,3 +38,15 @@ class Picture(Protocol):
 
     def snapshot(self, event: str, markets: frozenset[str] | None, form: Format) -> Pictured | None:
         """Return an event as it is now, None when it isn't held."""
+
+
+class Bringer(Protocol):
+    """What brings changes that a subscription looks at later: its lane. `end` numbers the next one."""
+
+    end: int
+
+    def bring(self, sub: "Subscription", seen: int) -> None:
+        """Put what came since number `seen`."""
+
+    def items(self, sub: "Subscription", seen: int, form: Format, now_ms: int) -> list[Raw] | None:
+        """Give what came since as items that are due, where nothing else waits; None where it must be put."""

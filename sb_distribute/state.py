@@ -41,7 +41,7 @@ class _Track:
     `known` is (lineage, offset) of what the store said at the start; `read` that of the newest change read since.
     """
 
-    __slots__ = ("events_at", "known", "late", "read", "ring", "ring_from", "tick")
+    __slots__ = ("events_at", "known", "read", "ring", "ring_from", "tick")
 
     def __init__(self, ring_max: int) -> None:
         self.known = (1, 0)
@@ -51,7 +51,6 @@ class _Track:
         self.ring_from: int | None = 0
         """The ring has every change from this offset on; None until the next change says."""
         self.tick: int | None = None
-        self.late = -1
 
     @property
     def place(self) -> tuple[int, int]:
@@ -295,22 +294,13 @@ class NodeState:
         seen, newest = self._seen.get(name), self.newest(name)
         if newest is not None and live.version < newest:
             return None
-        if self.wanted.pop(name, None) is not None:
-            track = self._tracks[self._index_of(name, live.header.sport)]
-            track.late = track.place[1]
+        self.wanted.pop(name, None)
         self._unread.discard(name)
         if (seen is None or live.version > seen) and live.header.updated >= self.read_from_ms:
             self._ahead[name] = live.version
         self._saw(name, live.version)
         self._hold(name, live)
         return live
-
-    def late(self, index: int) -> int:
-        """Return where a partition stood when an event of it was last loaded that had been missing; -1 if never.
-
-        Who was told up to there what matches may not know of that event.
-        """
-        return self._tracks[index].late
 
     def ahead(self, event: str) -> bool:
         """Say whether an event was loaded as it is before the update that made it so was read."""

@@ -1,21 +1,21 @@
 """Subscriptions: what a client asked for, what it was sent of it, and what waits for it.
 
 The rules: per event a client's versions only rise; every item's `prev` is the last rev that this subscription was sent;
-what doesn't follow becomes a snapshot, never a hole; what waits merges per event, so a slow client costs bounded memory.
-Pure: times are arguments, the events come from a Picture.
+what doesn't follow becomes a snapshot, never a hole; what waits merges per event, so a slow client costs bounded memory;
+while an event is owed that the client never had, its cursor can't be resumed. Pure: times are arguments, the events come from a Picture.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Raw
 
 from sb_distribute import cursor as cursors
 from sb_distribute import wire
-from sb_distribute.conflate import Change, Shared, Version, Waiting, following
+from sb_distribute.conflate import Change, Owed, Shared, Version, Waiting, following
 from sb_distribute.cursor import Position
 from sb_distribute.filters import Filter
-from sb_distribute.picture import Picture
+from sb_distribute.picture import Bringer, Picture
 from sb_distribute.wire import Format
 
 FRAME_BYTES_MAX: Final = 131_072
@@ -27,34 +27,16 @@ Put: TypeAlias = Literal["no", "now", "later"]
 """Whether a change gives a subscription something to send: no, at once, or when its conflation is due."""
 
 
-class _Owed:
-    """What is owed of one event other than changes: a snapshot still to be made, or the word that it is gone."""
-
-    __slots__ = ("before", "gone")
-
-    def __init__(self, before: Position, gone: wire.Gone | None = None) -> None:
-        self.before = before
-        self.gone = gone
-
-
-class Bringer(Protocol):
-    """What brings changes that a subscription looks at later: its lane. `end` numbers the next one."""
-
-    end: int
-
-    def bring(self, sub: "Subscription", seen: int) -> None:
-        """Put what came since number `seen`."""
-
-    def items(self, sub: "Subscription", seen: int, form: Format, now_ms: int) -> list[Raw] | None:
-        """Give what came since as items that are due, where nothing else waits; None where it must be put."""
+UNSURE: Final[Version] = (0, 0)
+"""The version that nothing follows: of an event of which nobody knows whether the client has it, or at which rev."""
 
 
 class Subscription:
     """One `sub` of one client."""
 
     __slots__ = (
-        "_at_once", "_initial", "_lane", "_owed", "_pending", "_seen", "_shown_stale", "_sports", "_stale", "_subscribed",
-        "bytes_max", "conflate_ms", "digest", "due_ms", "filter", "indices", "name", "owner", "phase_ms",
+        "_at_once", "_initial", "_lacking", "_lane", "_owed", "_pending", "_resumed", "_seen", "_shown_stale",
+        "_sports", "_stale", "_subscribed", "bytes_max", "conflate_ms", "digest", "due_ms", "filter", "indices", "name", "owner", "phase_ms",
         "scheduled", "sent", "synced", "waiting_bytes", "whole",
     )  # fmt: skip
 
@@ -82,10 +64,13 @@ class Subscription:
         """Up to which of its lane's changes it has looked."""
         self._subscribed: wire.Subscribed | None = None
         self._initial: dict[str, None] = {}
-        self._pending: dict[str, Waiting | _Owed] = {}
+        self._pending: dict[str, Waiting | Owed] = {}
         self._owed = 0
-        """How many of those are _Owed."""
+        """How many of those are Owed."""
+        self._lacking = 0
+        """How many of those the client doesn't have."""
         self._at_once: dict[str, None] = {}
+        self._resumed = False
         self._stale: frozenset[str] = frozenset()
         self._shown_stale: set[str] = set()
         self._sports: set[str] = set()
@@ -107,31 +92,31 @@ class Subscription:
         held: Mapping[str, Version],
         sports: Iterable[str],
         since: Position,
-        ahead: Iterable[str] = (),
+        anew: Iterable[str] = (),
     ) -> None:
         """Begin where a cursor stands: `changes` are all that came since, `held` the events that match now.
 
-        `ahead` are those held that were loaded at a rev whose update is still to come: a cursor can't tell whether the
-        client has that rev, so they get snapshots.
+        `anew` are those that get snapshots whatever the client has.
 
         With a market filter nobody knows the last rev that was sent before; `prev` is then 0 for an event's first item.
         """
         blind = self.filter.markets is not None
+        self._resumed = True
         self._sports.update(sports)
         for event, version in held.items():
-            self.sent[event] = (version[0], 0) if blind else version
+            self.sent[event] = (version[0], 0) if blind and version != UNSURE else version
         for change in changes:
-            if change.event not in self._pending:
-                if change.raw.prev == 0 or change.event not in held:
-                    # new since then, or not held now: a snapshot is right whatever the client has
-                    self.sent.pop(change.event, None)
-                else:
-                    self.sent[change.event] = (change.version[0], 0 if blind else change.raw.prev)
-            self.put(change, since, 0)
-        for event in ahead:
+            event = change.event
             if event not in self._pending:
-                self.sent.pop(event, None)
-                self.mark(event, since)
+                if change.raw.prev == 0 or held.get(event, UNSURE) == UNSURE:
+                    # new since then, or not held now: a snapshot is right whatever the client has
+                    self._owe(event, Owed(since))
+                    continue
+                self.sent[event] = (change.version[0], 0 if blind else change.raw.prev)
+            self.put(change, since, 0)
+        for event in anew:
+            if event not in self._pending:
+                self._owe(event, Owed(since))
         self.due_ms = None
         self._at_once.update(dict.fromkeys(self._pending))
         events = len(held.keys() | self._pending.keys())
@@ -161,19 +146,18 @@ class Subscription:
         event = change.event
         if event in self._initial:
             return "no"  # its snapshot is still to come and will be newer
-        pending = self._pending.get(event)
-        if isinstance(pending, _Owed) and pending.gone is None:
-            return "now"  # as before
-        waiting = pending if isinstance(pending, Waiting) else None
+        waiting = self._pending.get(event)
+        if isinstance(waiting, Owed):
+            return "now" if waiting.gone is None else self.mark(event, before)
         last = self.sent.get(event) if waiting is None else waiting.version
+        if last is None and change.raw.prev == 0:
+            return self._owe(event, Owed(before))  # new to everybody
         if last is None or not self._follows(change, last):
             return self.mark(event, before)
         markets = self.filter.markets
         if change.version <= last or (markets is not None and change.restricted(markets) is None):
             return "no"
         waits = following(change, before, markets, waiting, {} if shared is None else shared)
-        if isinstance(pending, _Owed):
-            self._done(event)
         self.waiting_bytes += change.bytes
         self._pending[event] = waits
         return self._when(change, now_ms)
@@ -202,40 +186,45 @@ class Subscription:
         """Owe snapshots instead of merged changes: they take no memory until they are made."""
         for event, pending in self._pending.items():
             if isinstance(pending, Waiting):
-                self._pending[event] = _Owed(pending.before)
+                self._pending[event] = Owed(pending.before)
                 self._owed += 1
                 self._at_once[event] = None
         self.waiting_bytes = 0
 
     def mark(self, event: str, before: Position) -> Put:
-        """Owe a snapshot of an event instead of whatever waits of it."""
+        """Owe a snapshot of an event instead of whatever waits of it; `before` is the position before it changed.
+
+        Who doesn't have the event can't go on from there either: it may be an old one, whose next change tells a part.
+        """
         self.catch_up()
         if event in self._initial:
             return "no"
         pending = self._pending.get(event)
-        if isinstance(pending, Waiting):
-            self.waiting_bytes -= pending.bytes
-        if not isinstance(pending, _Owed):
-            self._owed += 1
-        self._pending[event] = _Owed(before if pending is None else pending.before)
+        lacks = event not in self.sent and not (isinstance(pending, Owed) and not pending.lacks)
+        return self._owe(event, Owed(before if pending is None else pending.before, lacks=lacks))
+
+    def _owe(self, event: str, owed: Owed) -> Put:
+        if event in self._pending:
+            self._uncount(self._pending[event])
+        self._pending[event] = owed
+        self._owed += 1
+        self._lacking += owed.lacks
         self._at_once[event] = None
         return "now"
 
     def drop(self, event: str, reason: wire.GoneReason, before: Position, *, again: bool = False) -> Put:
-        """Say that an event is gone, if the client has it; `again`: a snapshot stays owed for when it is back."""
+        """Say that an event is gone, if the client has it; `again`: a snapshot is owed for when it is back."""
         self.catch_up()
         self._initial.pop(event, None)
-        if event in self._pending:
+        pending = self._pending.get(event)
+        if event in self.sent or (pending is not None and self._resumed):  # it may have it from another node
+            gone = wire.Gone(self.name, event, self.sent.get(event, UNSURE)[1], reason)
+            return self._owe(event, Owed(before if pending is None else pending.before, gone, back=again))
+        if pending is not None and not again:
             self._done(event)
-        sent = self.sent.pop(event, None)
-        if sent is None:
-            if again:
-                self.mark(event, before)
-            return "no"
-        self._pending[event] = _Owed(before, wire.Gone(self.name, event, sent[1], reason))
-        self._owed += 1
-        self._at_once[event] = None
-        return "now"
+        elif pending is None and again:
+            self.mark(event, before)
+        return "no"
 
     def forgive(self, event: str) -> None:
         """Owe no snapshot of an event."""
@@ -253,7 +242,7 @@ class Subscription:
         """Tell whether a snapshot of the event is owed."""
         self.catch_up()
         pending = self._pending.get(event)
-        return event in self._initial or (isinstance(pending, _Owed) and pending.gone is None)
+        return event in self._initial or (isinstance(pending, Owed) and pending.gone is None)
 
     # What goes out.
 
@@ -267,6 +256,8 @@ class Subscription:
             now_ms = min(now_ms, *picture.stale.values())
         oldest = next(iter(self._pending.values()), None)
         position = picture.position if oldest is None else oldest.before
+        if self._lacking:
+            position = position.nowhere()
         return cursors.write(self.digest, position, self.indices, now_ms)
 
     def frames(self, picture: Picture, form: Format, now_ms: int) -> Iterator[bytes]:
@@ -361,7 +352,7 @@ class Subscription:
         size = 0
         for event in list(self._pending if due else self._at_once):
             pending = self._pending[event]
-            owed = pending if isinstance(pending, _Owed) else None
+            owed = pending if isinstance(pending, Owed) else None
             if isinstance(pending, Waiting):
                 items.append(pending.item(form, self.sent[event][1], now_ms))
                 size += memoryview(items[-1]).nbytes
@@ -372,6 +363,9 @@ class Subscription:
                 yield form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items))
                 items, size = [], 0
             if owed is not None:
+                if owed.back:  # from the client's last cursor on it would be taken to have the event
+                    nowhere = cursors.write(self.digest, picture.position.nowhere(), self.indices, now_ms)
+                    yield form.encode(wire.Updates(self.name, nowhere, []))
                 frame = self._other(event, owed, picture, form)
                 if frame is not None:
                     yield frame
@@ -380,16 +374,25 @@ class Subscription:
         if items:
             yield form.encode(wire.Updates(self.name, self.cursor(picture, now_ms), items))
 
-    def _other(self, event: str, owed: _Owed, picture: Picture, form: Format) -> bytes | None:
-        frame = self._snapshot(event, picture, form) if owed.gone is None else form.encode(owed.gone)
-        if frame is not None:
-            self._done(event)
-        return frame
+    def _other(self, event: str, owed: Owed, picture: Picture, form: Format) -> bytes | None:
+        if owed.gone is None:
+            frame = self._snapshot(event, picture, form)
+            if frame is not None:
+                self._done(event)
+            return frame
+        self._done(event)
+        self.sent.pop(event, None)
+        if owed.back:
+            self.mark(event, picture.position)
+        return form.encode(owed.gone)
 
     def _done(self, event: str) -> None:
-        pending = self._pending.pop(event)
+        self._uncount(self._pending.pop(event))
+        self._at_once.pop(event, None)
+
+    def _uncount(self, pending: Waiting | Owed) -> None:
         if isinstance(pending, Waiting):
             self.waiting_bytes -= pending.bytes
         else:
             self._owed -= 1
-        self._at_once.pop(event, None)
+            self._lacking -= pending.lacks

@@ -328,8 +328,19 @@ class SimReader:
         await self._wire.write("log", "offsets", lambda: self._real.commit(offsets), doubt=None)
 
     async def aclose(self) -> None:
-        await self._wire.process.gate()
         self._closed = True
+        try:
+            await self._wire.process.gate()
+        except trio.Cancelled:
+            self._wire.nursery.start_soon(self._leave)  # the driver goes on leaving by itself
+            raise
+        self._gone()
+
+    async def _leave(self) -> None:
+        await self._wire.process.gate()
+        self._gone()
+
+    def _gone(self) -> None:
         self.expel()
         self._real._closed = True
         self._real.wake()

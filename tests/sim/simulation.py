@@ -18,11 +18,14 @@ BASE_MS = 1_780_000_000_000
 STEPS_PER_VIRTUAL_S_MAX = 60_000
 """Scheduler steps within one second of virtual time; more is a livelock (a busy second takes about 3,000)."""
 
+VIRTUAL_S_MAX = 600
+"""A world that has not come to its end by then never will (the longest take about 120)."""
+
 T = TypeVar("T")
 
 
 class LivelockError(Exception):
-    """The world turns without time passing."""
+    """The world turns without time passing, or without end."""
 
 
 class Trace:
@@ -132,7 +135,7 @@ class Process:
 
 
 class Steps(trio.abc.Instrument):
-    """Counts scheduler steps, so that a livelock is a failure and not a hang."""
+    """Counts scheduler steps and time, so that a livelock is a failure and not a hang."""
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
@@ -151,7 +154,7 @@ class Steps(trio.abc.Instrument):
             self._second, self._begun = second, self.count
         spent = self.count - self._begun
         self.most = max(self.most, spent)
-        if spent > STEPS_PER_VIRTUAL_S_MAX:
+        if spent > STEPS_PER_VIRTUAL_S_MAX or second > VIRTUAL_S_MAX:
             # an instrument can't raise; cancelled, whatever turns ends at its next checkpoint
             self.livelock = self.livelock or f"{spent} steps within second {second}, at {task.name}"
             self.scope.cancel()

@@ -240,3 +240,12 @@ def test_a_world_that_turns_without_time_passing_is_a_failure():
 
     with pytest.raises(simulation.LivelockError):
         simulation.run(1, main)
+
+
+def test_a_world_without_end_is_a_failure():
+    async def main(_chance, _trace):
+        while True:  # noqa: ASYNC110  that is what is shown
+            await trio.sleep(0.5)
+
+    with pytest.raises(simulation.LivelockError):
+        simulation.run(1, main)
