@@ -406,6 +406,7 @@ _JOINS_AND_ENDS = Changes(event={"competition": {"id": "c1"}, "status": "ended"}
         ("forget", 0, 1),
         ("connect", 0, 1),
         ("update", "a:1", _NOTHING, "odds", False),
+        ("load", 0, 1),
         ("connect", 0, 1),
     ],
 )
@@ -417,6 +418,7 @@ _JOINS_AND_ENDS = Changes(event={"competition": {"id": "c1"}, "status": "ended"}
         ("forget", 0, 1),
         ("connect", 0, 1),
         ("update", "a:1", Changes(event={"status": "live"}), "odds", False),
+        ("load", 0, 1),
         ("connect", 0, 1),
     ],
 )
