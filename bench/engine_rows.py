@@ -78,12 +78,12 @@ def peer_rows(running: Stack, runs: int) -> list[Row]:
         except PeerError as error:
             missing.append((peer.what, "not measured", str(error).splitlines()[0]))
     rows: list[Row] = []
-    for what, each_run in found.items():
-        own = [each.told.cpu_s * 1e6 / each.told.all for each in each_run]
-        rows.append((what, "messages/s", spread([each.told.per_s for each in each_run], ",.0f")))
-        peaks = [each.told.peak_mb for each in each_run]
+    for what, runs_done in found.items():
+        own = [each.told.cpu_s * 1e6 / each.told.all for each in runs_done]
+        rows.append((what, "messages/s", spread([each.told.per_s for each in runs_done], ",.0f")))
+        peaks = [each.told.peak_mb for each in runs_done]
         rows.append(("", f"itself: {COST}", f"{spread(own, '.1f')}; {spread(peaks, '.0f')}"))
-        mysql = [each.engines["mysql"].cpu_s * 1e6 / each.told.all for each in each_run]
+        mysql = [each.engines["mysql"].cpu_s * 1e6 / each.told.all for each in runs_done]
         rows.append(("", "mysql: CPU s per million messages", spread(mysql, ".1f")))
     return [*rows, *missing]
 

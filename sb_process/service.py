@@ -23,9 +23,9 @@ READY_POLL_S = 0.2
 HOUSEKEEPING_S = 600.0
 """How often the change log is looked after; the first time within this, by chance, so that processors take turns."""
 DAY_MS = 86_400_000
-_COUNTED = ("applied", "unchanged", "stale", "duplicate", "changes", "updates_published")
 STEADY_TRIES = 10
 """How often offsets and counts are read anew because something happened in between."""
+_COUNTED = ("applied", "unchanged", "stale", "duplicate", "changes", "updates_published")
 
 
 class ProcessService:
