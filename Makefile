@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 PICTURE_OFFSET ?= 23000
 
-.PHONY: up test stack lint types imports autobahn schemathesis test-all other-python sim mutants torture bench picture clean
+.PHONY: up test stack lint types imports autobahn schemathesis test-all other-python sim hunt mutants torture bench picture clean
 
 up: $(VENV)/.installed
 	@$(BIN)/sb local $(ARGS)
@@ -62,6 +62,11 @@ types: $(VENV)/.dev
 
 sim: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/sim --sim-seeds=$(or $(SEEDS),2000) $(if $(SEED),--sim-seed=$(SEED))
+
+# Other examples each time, and many more of them than `make test` looks at, where CI=true takes the same ones every day.
+TIMES ?= 20
+hunt: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'hypothesis and not engines' --times=$(TIMES)
 
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants.py $(MACHINES)

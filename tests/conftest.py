@@ -29,12 +29,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sim-seed", type=int, default=None, help="this seed alone, with its trace")
 
 
+    parser.addoption("--times", type=int, default=1, help="this many times the examples of each property (make hunt)")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests on engines on one worker: they share a stack, and kill parts of it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep all tests on engines on one worker: they share a stack, and kill parts of it. Multiply examples."""
     for item in items:
         if item.get_closest_marker("engines"):
             item.add_marker(pytest.mark.xdist_group("stack"))
+    properties = {item.function for item in items if getattr(item.function, "is_hypothesis_test", False)}
+    for each in properties if config.getoption("--times") > 1 else ():
+        known = each._hypothesis_internal_use_settings
+        more = settings(known, max_examples=known.max_examples * config.getoption("--times"))
+        each._hypothesis_internal_use_settings = more
 
 
 @pytest.fixture(scope="session")
