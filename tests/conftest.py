@@ -28,7 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sim-seeds", type=int, default=200, help="seeds of the simulation, from 1 on")
     parser.addoption("--sim-seed", type=int, default=None, help="this seed alone, with its trace")
 
-
     parser.addoption("--times", type=int, default=1, help="this many times the examples of each property (make hunt)")
 
 
