@@ -4,7 +4,7 @@ The rule: the first answer about an event wins, on every node and after every re
 once, but is written again with every request that touches it until the log has acknowledged it once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -45,6 +45,8 @@ class Known:
         self._reference: dict[str, bytes] = {}
         self._reference_bytes = 0
         self._producers: dict[str, Liveness] = {}
+        self.overhear: Callable[[int, Liveness], None] = lambda _offset, _said: None
+        """Who else is told of each record of producers, with its offset."""
 
     def __repr__(self) -> str:
         return f"<Known events={len(self._sports)} unwritten={len(self._unwritten)} reference={len(self._reference)}>"
@@ -103,7 +105,8 @@ class Known:
         if record.topic == topics.REFERENCE:
             self.keep(record.key, record.value)
         elif record.topic == topics.PRODUCERS:
-            self._producers[record.key] = _liveness.decode(record.value)
+            said = self._producers[record.key] = _liveness.decode(record.value)
+            self.overhear(record.offset, said)
         else:
             self._take_event(_event_sport.decode(record.value))
 

@@ -1,15 +1,19 @@
 """The owner of producers' liveness: reads `sports-alive`, runs the machine, writes its changes in band.
 
-The rule: one node owns it (by consumer group), and it alone asks for recoveries, after that is written down. A change of state goes to every partition of every feed topic and to
-`sports-producers` in one append, and memory adopts it only when that is acknowledged; appended twice it means the same.
+The rule: one node owns it (by consumer group), and it alone asks for recoveries, after that is written down. A change of
+state goes to every partition of every feed topic and to `sports-producers` in one append, and memory adopts it only when
+that is acknowledged; appended twice it means the same, and it is, now and then, for partitions that lost it. An owner that
+froze may write late: whoever owns then reads that, too, and has the last word.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 
 from sb_core import topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError, RefusedForNowError, UnavailableError
@@ -27,6 +31,11 @@ RECORDS_MAX: Final = 500
 LOOK_S: Final = 0.5
 FROZEN_S: Final = 2.0
 """What was read is too old to judge silence by when reading took this much longer than it may: this node was frozen."""
+AGAIN_S: Final = 10.0
+"""How often states are told again, AGAIN_MAX producers at a time: a partition that skipped records (a raised lineage) may
+have missed the last one. Others have seen it."""
+AGAIN_MAX: Final = 20
+WRITER_BYTES: Final = 8
 _RETRY_S: Final = 1.0
 
 _liveness: Final = msgspec.json.Decoder(Liveness)
@@ -46,6 +55,14 @@ class LivenessOwner:
         self._heard_s: dict[str, float] = {}
         """By producer, when this owner last heard of it or began to wait: the wall clock may be set back meanwhile."""
         self._held: TopicPartition | None = None
+        self._writer = ""
+        """This ownership, in what it writes; empty while it owns nothing."""
+        self._late: list[tuple[int, Liveness]] = []
+        """What others wrote meanwhile, by offset in `sports-producers`."""
+        self._answered_to = 0
+        """The offset there below which everything was taken in or answered."""
+        self._again_s = 0.0
+        self._again_after = ""
         self._changes = context.telemetry.counter("producer_changes_total", "Changes of producers' states.", ("state",))
         self._asked = context.telemetry.counter(
             "recovery_requests_total", "Recoveries asked for, by what the provider said.", ("provider", "outcome")
@@ -59,6 +76,11 @@ class LivenessOwner:
     def table(self) -> producers.Table:
         """Producers by key, as of the last acknowledged append."""
         return self._table
+
+    def overhear(self, offset: int, said: Liveness) -> None:
+        """Hear a record of `sports-producers`."""
+        if self._writer and said.writer != self._writer and offset >= self._answered_to:
+            self._late.append((offset, said))
 
     async def run(self) -> None:
         """Own when assigned, for ever; failures of the log are waited out."""
@@ -85,6 +107,8 @@ class LivenessOwner:
         self._table = {}
         self._heard_s = {}
         self._ended = []
+        self._writer = ""
+        self._late = []
         self._owner.set(0)
 
     async def _cycle(self, reader: Reader) -> tuple[Liveness, ...]:
@@ -100,11 +124,13 @@ class LivenessOwner:
         if self._held is None:
             return ()
         changes = self._heard(delivery.records)
+        self._contest(changes)
         asked: tuple[Liveness, ...] = ()
         frozen = self._context.clock.monotonic_s() - started_s > LOOK_S + FROZEN_S
         if len(delivery.records) < RECORDS_MAX and not delivery.assigned and not frozen:
             self._judge(changes)
             asked = self._asking(changes)
+            self._tell_again(changes)
         if changes:
             await self._write(changes)
         if delivery.records:
@@ -119,7 +145,7 @@ class LivenessOwner:
             committed = await self._context.admin.committed(GROUP)
             starts = await self._context.admin.starts((topics.ALIVE,))
             reader.seek(place, max(committed.get(place, 0), starts[place]))
-            self._held = place
+            self._held, self._again_s = place, self._context.clock.monotonic_s()
             self._owner.set(1)
             self._context.telemetry.info("liveness_owned", producers=len(self._table))
 
@@ -129,12 +155,23 @@ class LivenessOwner:
 
     async def _load(self) -> None:
         """Read back what the owner before knew."""
+        self._writer, self._answered_to = self._context.entropy(WRITER_BYTES).hex(), 0
         table: dict[str, Liveness] = {}
+        late: dict[str, tuple[int, Liveness]] = {}
+        end = 0
 
         async def take(records: Sequence[Fetched]) -> None:
+            nonlocal end
             for record in records:
+                end = record.offset + 1
                 if record.value is not None:
-                    table[record.key] = _liveness.decode(record.value)
+                    said = _liveness.decode(record.value)
+                    known = table.get(record.key)
+                    if producers.newer(known, said):
+                        table[record.key] = said
+                        late.pop(record.key, None)
+                    else:
+                        late[record.key] = record.offset, said
 
         reader = self._context.log.reader((topics.PRODUCERS,))
         try:
@@ -143,9 +180,11 @@ class LivenessOwner:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await reader.aclose()
         self._table = table
+        self._late = [*late.values(), *(each for each in self._late if each[0] >= end)]
+        self._answered_to = end
 
     def _heard(self, records: Sequence[Fetched]) -> "_Changes":
-        changes, now_s = _Changes(self._table), self._context.clock.monotonic_s()
+        changes, now_s = _Changes(self._table, self._writer), self._context.clock.monotonic_s()
         for record in records:
             try:
                 message = decode(record.value or b"")
@@ -159,6 +198,28 @@ class LivenessOwner:
                 if heard is not None:
                     changes.take(*heard)
         return changes
+
+    def _contest(self, changes: "_Changes") -> None:
+        """Have the last word where somebody who owned before wrote late."""
+        late, self._late = self._late, []
+        for offset, said in late:
+            self._answered_to = max(self._answered_to, offset + 1)
+            liveness, told = producers.contested(changes.table.get(said.key), said)
+            changes.take(liveness, told)
+            self._context.telemetry.warn("late_word", producer=said.key, told=told, gen=liveness.gen)
+
+    def _tell_again(self, changes: "_Changes") -> None:
+        """Add the states that are due to be told again."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s < self._again_s + AGAIN_S:
+            return
+        keys = sorted(changes.table)
+        after = bisect_right(keys, self._again_after)
+        keys = (keys[after:] or keys)[:AGAIN_MAX]
+        self._again_s, self._again_after = now_s, keys[-1] if keys else ""
+        told = {each.key for each in changes.told}
+        again = [changes.table[key] for key in keys if key not in told]
+        changes.again = [each for each in again if each.state != "unknown"]
 
     def _judge(self, changes: "_Changes") -> None:
         now_s = self._context.clock.monotonic_s()
@@ -211,7 +272,7 @@ class LivenessOwner:
         now = self._context.clock.now_ms()
         records: list[Record] = []
         counts: dict[str, int] = {}
-        for each in changes.told:
+        for each in (*changes.told, *changes.again):
             value = encode(each.message(now))
             for sport, count in topics.counts(self._context.settings.partitions).items():
                 topic = topics.feed(sport)
@@ -235,17 +296,20 @@ class LivenessOwner:
 
 
 class _Changes:
-    """What one cycle changes: the table after it, the producers touched, and the states to tell, in order."""
+    """What one cycle changes: the table after it, the producers touched, and the states to tell, in order, some again."""
 
-    def __init__(self, table: dict[str, Liveness]) -> None:
+    def __init__(self, table: dict[str, Liveness], writer: str) -> None:
         self.table = dict(table)
+        self.writer = writer
         self.touched: dict[str, Liveness] = {}
         self.told: list[Liveness] = []
+        self.again: list[Liveness] = []
 
     def __bool__(self) -> bool:
-        return bool(self.touched)
+        return bool(self.touched or self.again)
 
     def take(self, liveness: Liveness, told: bool) -> None:  # noqa: FBT001  both come from the machine as a pair
+        liveness = replace(liveness, writer=self.writer)
         self.table[liveness.key] = liveness
         self.touched[liveness.key] = liveness
         if told:

@@ -45,7 +45,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     record of `sports-alive` taken in, so that none counts twice. `recovered_gen` is the newest generation whose snapshot is
     complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request for `asked_gen`, the `tries`-th for that. `asked_at` (our clock) is when it was
     written down, and from its end on (`answered`) when that was; `taken`: the provider said that it will do it;
-    `refused_until` (our clock): it said not to be asked before.
+    `refused_until` (our clock): it said not to be asked before. `writer` is the owner that wrote this.
     """
 
     provider: str
@@ -75,6 +75,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     answered: bool = False
     taken: bool = False
     refused_until: int = 0
+    writer: str = ""
 
     @property
     def key(self) -> str:
@@ -125,6 +126,29 @@ def hear(table: Table, message: Heard, offset: int) -> tuple[Liveness, bool] | N
     else:
         after = _signal(known, message)
     return replace(after, offset=offset), _told(known, after)
+
+
+def newer(known: Liveness | None, said: Liveness) -> bool:
+    """Say whether one owner's word counts as newer than another's: what a frozen owner appended late does not."""
+    return known is None or (said.gen, said.offset) >= (known.gen, known.offset)
+
+
+def contested(known: Liveness | None, said: Liveness) -> tuple[Liveness, bool]:
+    """Answer the word of a former owner that came late.
+
+    Partitions have taken it, before or after ours: what they make of both nobody knows, so a generation above both says
+    it anew, as after an outage. One of an earlier generation says nothing to them.
+
+    Returns the producer's liveness to write again and whether it is to be told.
+    """
+    if known is None or known.state == "unknown":
+        return said if known is None else replace(said, offset=known.offset), True
+    if said.gen < known.gen or said.message(0).id == known.message(0).id:
+        return known, False
+    recovery, now = known.recovery if known.state == "recovering" else None, known.heard
+    above = replace(known, gen=max(known.gen, said.gen))
+    after = _outage(above, known.state, known.reason or "", now, known.source_now(now))
+    return replace(after, reason=known.reason, recovery=recovery), True
 
 
 def awaits(known: Liveness | None, request: str) -> bool:

@@ -69,6 +69,7 @@ class IngestService:
             pressure=pressure,
         )
         self.liveness = LivenessOwner(context, self.intake, recoveries(settings))
+        self.known.overhear = self.liveness.overhear
         self._letters = DeadLetters(context.log, context.admin)
         self._limits = limits
         self._http = http

@@ -127,7 +127,7 @@ class Batches:
 
     async def _load(self, held: Held, batch: list[Decoded]) -> tuple[Mapping[str, Fold], Mapping[str, Sequence[str]]]:
         """Bring every event that a batch needs into memory."""
-        events, producers = planning.wanted(batch)
+        events, producers = planning.wanted(batch, held.state.producers)
         store = self._context.store
         listed: dict[str, Sequence[str]] = {}
         for producer in sorted(producers):

@@ -120,13 +120,15 @@ def decode(record: Fetched) -> Decoded:
     return Decoded(record, message)
 
 
-def wanted(batch: Iterable[Decoded]) -> tuple[set[str], set[str]]:
-    """Return the events that a batch names, and the producers whose events it moves."""
+def wanted(batch: Iterable[Decoded], views: Mapping[str, ProducerView]) -> tuple[set[str], set[str]]:
+    """Return the events that a batch names, and the producers whose events it may move: those it says something new of."""
     events: set[str] = set()
     producers: set[str] = set()
     for each in batch:
         if isinstance(each.message, Producer):
-            producers.add(each.message.producer_key)
+            view = views.get(each.message.producer_key, UNKNOWN)
+            if observe(view, each.message) is not view:
+                producers.add(each.message.producer_key)
         elif not isinstance(each.message, Tick):
             events.add(each.record.key)
     return events, producers

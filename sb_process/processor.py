@@ -12,7 +12,6 @@ from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec.structs import replace
 
 from sb_core import topics
 from sb_core.errors import DependencyError, FencedError, LogTruncatedError
@@ -30,6 +29,7 @@ from sb_process.retry import Retry
 from sb_process.trouble import Trouble
 
 OWNER_BYTES: Final = 16
+GENERATION_BYTES: Final = 4
 OUTBOX_OFFSETS_MAX: Final = 500
 """Offsets whose change-log entries are published again at a time when a partition is assigned."""
 GROUP_OFFSETS_EVERY_S: Final = 1.0
@@ -63,8 +63,6 @@ class Processor:
         self.assigned = False
         self.stopped: dict[int, str] = {}
         """Partitions that stopped themselves, and why."""
-        self._generations: dict[int, int] = {}
-        """By partition, the highest cache generation that was ever told here."""
         self._fenced_out: dict[int, None] = {}
         """Partitions that a fence took away, to be claimed again unless the group says otherwise."""
         self._meters = Meters(context.telemetry)
@@ -208,11 +206,7 @@ class Processor:
         owner = self.context.entropy(OWNER_BYTES).hex()
         position = await self._retry.insist_on_store("claim", partial(self.context.store.claim, place, owner))
         held = self.held[partition] = claimed(position, owner)
-        lost = self._generations.get(partition, 0) - position.cache_generation
-        for _ in range(lost + 1 if lost > 0 else 0):
-            # the store went back behind generations that the cache has seen, and that must not come again
-            await self._cache_failed(partition)
-        await self._republish(place, replace(position, cache_generation=held.cache_generation))
+        await self._republish(place, position)
         try:
             await self._go_over(held)
         except FencedError as error:
@@ -297,15 +291,16 @@ class Processor:
     async def _cache_failed(self, partition: int) -> None:
         """Raise the cache generation, so that what the cache still holds of the partition is never read again.
 
-        Nothing is published before that: a reader would take the old value for the newest.
+        Nothing is published before that: a reader would take the old value for the newest. By how much it is raised is
+        drawn: a store that fails over forgets raises, and what the cache holds under a number must not come back with it.
         """
         attempt = 0
+        by = 1 + int.from_bytes(self.context.entropy(GENERATION_BYTES))
         while (held := self.held.get(partition)) is not None:
             try:
                 held.cache_generation = await self.context.store.raise_cache_generation(
-                    (self.topic, partition), held.epoch, held.owner
+                    (self.topic, partition), held.epoch, held.owner, by
                 )
-                self._generations[partition] = max(held.cache_generation, self._generations.get(partition, 0))
             except FencedError:
                 return  # who holds it now puts again what was not done
             except DependencyError as error:

@@ -251,14 +251,18 @@ def lifted(view: ProducerView, version: Version) -> Version:
     """Return a floor's version in the generation that its `ts` belongs to by what is known now.
 
     An outage is told of later than it began. Without this, odds dated after its `since` but before a stop that came in
-    time would overtake that stop, just by being delivered after the record of the outage.
+    time would overtake that stop, just by being delivered after the record of the outage. Outages since the clock was
+    set back began later, whatever their times.
     """
+    gen = version[0]
     for outage in reversed(view.outages):
         if outage.gen <= version[0]:
             break
-        if not outage.stepped and outage.since < version[1]:
-            return outage.gen, version[1], version[2]
-    return version
+        if outage.stepped:
+            gen = version[0]
+        elif gen == version[0] and outage.since < version[1]:
+            gen = outage.gen
+    return version if gen == version[0] else (gen, version[1], version[2])
 
 
 def knows(ids: str, message_id: str) -> bool:

@@ -126,9 +126,9 @@ class GuardedStore:
         """Ask the store."""
         return await self._call(partial(self.inner.outbox, partition, start, end))
 
-    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
+    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str, by: int) -> int:
         """Ask the store."""
-        return await self._call(partial(self.inner.raise_cache_generation, partition, epoch, owner))
+        return await self._call(partial(self.inner.raise_cache_generation, partition, epoch, owner, by))
 
     async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
         """Ask the store."""

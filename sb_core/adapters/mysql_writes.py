@@ -135,12 +135,14 @@ async def claim(cursor: QuietCursor, partition: TopicPartition, owner: str) -> P
     return Position(*ending_in_json(rows[0]))
 
 
-async def raise_cache_generation(cursor: QuietCursor, partition: TopicPartition, epoch: int, owner: str) -> int:
+async def raise_cache_generation(
+    cursor: QuietCursor, partition: TopicPartition, epoch: int, owner: str, by: int
+) -> int:
     """Return the new generation. Raises FencedError."""
     changed = await cursor.execute(
-        "UPDATE positions SET cache_generation = cache_generation + 1"
+        "UPDATE positions SET cache_generation = cache_generation + %s"
         " WHERE topic = %s AND `partition` = %s AND epoch = %s AND owner = %s",
-        (*partition, epoch, owner),
+        (by, *partition, epoch, owner),
     )
     if changed != 1:
         raise FencedError(f"{partition[0]}/{partition[1]}: not in epoch {epoch} any more")

@@ -113,13 +113,15 @@ def claim(connection: sqlite3.Connection, partition: TopicPartition, owner: str)
         return found
 
 
-def raise_cache_generation(connection: sqlite3.Connection, partition: TopicPartition, epoch: int, owner: str) -> int:
+def raise_cache_generation(
+    connection: sqlite3.Connection, partition: TopicPartition, epoch: int, owner: str, by: int
+) -> int:
     """Return the new generation. Raises FencedError."""
     with transaction(connection):
         row = connection.execute(
-            "UPDATE positions SET cache_generation = cache_generation + 1"
+            "UPDATE positions SET cache_generation = cache_generation + ?"
             " WHERE topic = ? AND partition = ? AND epoch = ? AND owner = ? RETURNING cache_generation",
-            (*partition, epoch, owner),
+            (by, *partition, epoch, owner),
         ).fetchall()
         if not row:
             raise FencedError(f"{partition[0]}/{partition[1]}: not in epoch {epoch} any more")

@@ -64,9 +64,9 @@ class StoreCalls(ABC):
         """Return a partition's changes with start <= offset < end, ordered by offset and event."""
         return await self._read("outbox", self._queries.outbox, partition, start, end)
 
-    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
+    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str, by: int) -> int:
         """Return the partition's new cache generation. Raises FencedError."""
-        return await self._write("cache generation", self._writes.raise_cache_generation, partition, epoch, owner)
+        return await self._write("cache generation", self._writes.raise_cache_generation, partition, epoch, owner, by)
 
     async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
         """Go on from `next_offset` with a new lineage, also above `above`; return it. The owner must claim again."""

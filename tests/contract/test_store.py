@@ -401,11 +401,11 @@ def test_the_cache_generation_is_raised_by_the_owner_only(open_store, run):
     async def test(store):
         old = await store.claim(PLACE, "one")
         new = await store.claim(PLACE, "two")
-        assert await store.raise_cache_generation(PLACE, new.epoch, "two") == new.cache_generation + 1
+        assert await store.raise_cache_generation(PLACE, new.epoch, "two", 1 << 32) == new.cache_generation + (1 << 32)
         for epoch, owner in ((old.epoch, "one"), (new.epoch, "one"), (old.epoch, "two")):
             with pytest.raises(FencedError):
-                await store.raise_cache_generation(PLACE, epoch, owner)
-        assert (await store.claim(PLACE, "two")).cache_generation == new.cache_generation + 1
+                await store.raise_cache_generation(PLACE, epoch, owner, 1)
+        assert (await store.claim(PLACE, "two")).cache_generation == new.cache_generation + (1 << 32)
 
     opened(open_store, run, test)
 
@@ -429,7 +429,7 @@ def test_more_partitions_go_on_with_listings_where_names_lead(open_store, run):
 
     async def test(store):
         position = await store.claim(PLACE, "one")
-        await store.raise_cache_generation(PLACE, position.epoch, "one")
+        await store.raise_cache_generation(PLACE, position.epoch, "one", 1)
         position = await committed(
             store, position, 9, changes=[change_row(8, 1)], listings=[("uof:1", each) for each in events]
         )

@@ -103,7 +103,7 @@ class Ports:
         async def so():
             return (await self.position()).cache_generation > at.cache_generation
 
-        return self.store.raise_cache_generation(PLACE, at.epoch, at.owner), so
+        return self.store.raise_cache_generation(PLACE, at.epoch, at.owner, 1), so
 
     def _put(self, mark, _, rev=None):
         async def so():

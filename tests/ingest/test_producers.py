@@ -2,11 +2,12 @@
 
 from functools import partial
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from sb_core.messages import Alive, Producer, SnapshotComplete
-from sb_ingest.producers import PRODUCERS_MAX, SESSION_MARGIN_MS, Liveness, awaits, hear, passed
+from sb_ingest.producers import PRODUCERS_MAX, SESSION_MARGIN_MS, Liveness, awaits, contested, hear, newer, passed
 
 T = 1_000_000
 SESSION_MS = 60_000
@@ -408,6 +409,66 @@ def test_a_table_that_is_too_full_already_takes_nobody() -> None:
 )
 def test_answers_wait_for_the_word_of_who_is_out(state, recovery, waits) -> None:
     assert awaits(Liveness(provider="p", producer="1", state=state, recovery=recovery), "r") is waits
+
+
+def liveness(**fields: object) -> Liveness:
+    return msgspec.convert({"provider": "p", "producer": "1", **fields}, Liveness)
+
+
+def test_what_counts_as_newer_is_the_later_generation_then_the_later_place() -> None:
+    known = liveness(gen=2, offset=10)
+    assert newer(None, known)
+    assert newer(known, liveness(gen=3, offset=9))
+    assert newer(known, liveness(gen=2, offset=10))
+    assert not newer(known, liveness(gen=2, offset=9))
+    assert not newer(known, liveness(gen=1, offset=11))
+
+
+CONTESTED = {
+    "of an earlier generation: partitions ignore it": (
+        liveness(state="up", gen=2),
+        liveness(state="down", gen=1),
+        None,
+    ),
+    "the same word": (liveness(state="up", gen=2, heard=7), liveness(state="up", gen=2, heard=5), None),
+    "down, by who had fallen asleep": (liveness(state="up", gen=1), liveness(state="down", gen=2), ("up", 3, None)),
+    "the same outage, as it was before": (
+        liveness(state="up", gen=2, recovery="r"),
+        liveness(state="recovering", gen=2, recovery="r"),
+        ("up", 3, None),
+    ),
+    "up, of a producer that is down": (
+        liveness(state="down", gen=1, reason="silent"),
+        liveness(state="up", gen=1),
+        ("down", 2, None),
+    ),
+    "of one that recovers: its answers go on to count": (
+        liveness(state="recovering", gen=1, recovery="r"),
+        liveness(state="down", gen=4),
+        ("recovering", 5, "r"),
+    ),
+    "of one that nobody judged yet": (liveness(offset=8), liveness(state="up", offset=3), ("up", 0, None)),
+    "of one that nobody knows": (None, liveness(state="up", gen=3, offset=3), ("up", 3, None)),
+}
+
+
+@pytest.mark.parametrize("name", CONTESTED)
+def test_a_late_word_is_answered(name) -> None:
+    known, said, expected = CONTESTED[name]
+    after, told = contested(known, said)
+    assert told is (expected is not None)
+    if expected is None:
+        assert after == known
+        return
+    assert (after.state, after.gen, after.recovery) == expected
+    assert after.offset == (said if known is None else known).offset
+    assert after.reason == (said if known is None or known.state == "unknown" else known).reason
+
+
+def test_an_answer_to_a_late_word_is_an_outage_as_of_now() -> None:
+    known = liveness(state="up", gen=1, newest_ts=900, newest_received=1_000, heard=1_500, outage_since=10)
+    after, _ = contested(known, liveness(state="down", gen=2, outage_since=2_000))
+    assert (after.outage_since, after.since, after.recovered_gen, after.lost_from) == (1_400, 1_500, 0, 0)
 
 
 def test_messages_may_be_missing_from_the_first_outage_on_that_nobody_recovered(world) -> None:

@@ -7,11 +7,15 @@ import anyio
 import msgspec
 import trio
 from intake_driver import NOW, Driver, driver, odds
+from msgspec.structs import replace
 
 from sb_core import messages, topics
 from sb_core.errors import UnknownOutcomeError
 from sb_core.messages import Producer, Tick
+from sb_core.records import Record
 from sb_ingest.answers import IntakeRequest
+from sb_ingest.liveness import AGAIN_MAX, AGAIN_S
+from sb_ingest.producers import Liveness
 from sb_ingest.service import IngestService
 
 ALIVE = {"type": "alive", "provider": "acme", "producer": "1"}
@@ -29,14 +33,18 @@ async def serving(intake: Driver) -> AsyncIterator[IngestService]:
         stop.set()
 
 
-def states(intake: Driver, partition: int = 0, sport: str = "football") -> list[tuple[str, int, int]]:
+def told(intake: Driver, partition: int = 0, sport: str = "football") -> list[Producer]:
     """Return what a feed partition was told of producers."""
     found = [
         messages.decode(record.value or b"")
         for record in intake.records(topics.feed(sport))
         if record.partition == partition
     ]
-    return [(each.state, each.gen, each.since) for each in found if isinstance(each, Producer)]
+    return [each for each in found if isinstance(each, Producer)]
+
+
+def states(intake: Driver, partition: int = 0, sport: str = "football") -> list[tuple[str, int, int]]:
+    return [(each.state, each.gen, each.since) for each in told(intake, partition, sport)]
 
 
 async def until(intake: Driver, count: int) -> None:
@@ -135,6 +143,81 @@ def test_a_change_that_could_not_be_written_is_written_later(run) -> None:
             # the outage is not told twice, since what had landed was read back
             assert states(intake) == [("up", 0, 0), ("down", 1, NOW + 30_000)]
             assert failed == 1
+
+    run(main)
+
+
+def test_a_word_that_came_late_is_answered(run) -> None:
+    """An owner froze before it wrote that all is silent; when it goes on another one owns and knows better."""
+
+    async def main() -> None:
+        async with driver() as intake:
+            async with serving(intake) as service:
+                await intake.post({**ALIVE, "ts": NOW})
+                await until(intake, 1)
+                late = replace(
+                    service.liveness.table["acme:1"], state="down", reason="silent", gen=1, outage_since=NOW + 9
+                )
+            async with serving(intake) as service:
+                await intake.post({**ALIVE, "ts": NOW + 10_000})
+                while service.liveness.table.get("acme:1", late).newest_ts == NOW:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+                await intake.log.append(words(late))
+                await until(intake, 3)
+                assert [each[:2] for each in states(intake)] == [("up", 0), ("down", 1), ("up", 2)]
+                (*_, newest) = (each for each in intake.records(topics.PRODUCERS) if each.key == "acme:1")
+                assert msgspec.json.decode(newest.value or b"")["gen"] == 2
+            # and before anybody owned again
+            await intake.log.append(words(replace(late, gen=2)))
+            async with serving(intake):
+                await until(intake, 5)
+                assert states(intake)[-1][:2] == ("up", 3)
+                await trio.sleep(1.2)
+                assert len(states(intake)) == 5, "answered once"
+            async with serving(intake):
+                await trio.sleep(0.8)
+                assert len(states(intake)) == 5, "for good"
+
+    run(main)
+
+
+def words(said: Liveness) -> list[Record]:
+    """Return what an owner appends to say so."""
+    value = messages.encode(said.message(NOW))
+    feeds = [
+        Record(topics.feed(sport), said.key, value, NOW, number)
+        for sport in topics.SPORTS
+        for number in range(topics.PARTITIONS)
+    ]
+    return [*feeds, Record(topics.PRODUCERS, said.key, msgspec.json.encode(said), NOW)]
+
+
+def test_states_are_told_again(run) -> None:
+    """A partition may have lost the last one; who has it sees the same id."""
+
+    async def main() -> None:
+        async with driver() as intake, serving(intake) as service:
+            for number in range(AGAIN_MAX + 3):
+                await intake.post({**ALIVE, "producer": f"{number:02}", "ts": NOW})
+            await intake.post(odds(producer="unheard"))
+            await until(intake, AGAIN_MAX + 3)
+            before = await service.account()
+            seen: set[str] = set()
+            for count in (AGAIN_MAX, 3, AGAIN_MAX):
+                had = len(told(intake))
+                intake.clock.ms += int(AGAIN_S * 1000)
+                for number in range(AGAIN_MAX + 3):
+                    await intake.post({**ALIVE, "producer": f"{number:02}", "ts": intake.clock.ms})
+                await until(intake, had + count)
+                again = told(intake)[had:]
+                assert len(again) == count
+                seen.update(each.producer for each in again)
+            assert len(seen) == AGAIN_MAX + 3
+            assert len({each.id for each in told(intake)}) == AGAIN_MAX + 3
+            for sport in topics.SPORTS:
+                for partition in range(topics.PARTITIONS):
+                    assert len(told(intake, partition, sport)) == 3 * AGAIN_MAX + 6
+            assert (await service.account())["accepted"] > before["accepted"]
 
     run(main)
 

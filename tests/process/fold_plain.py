@@ -53,13 +53,14 @@ class Plain:
         return self.versions[place]
 
     def floor(self, who, version):
-        """Return a floor in the newest generation whose outage (no step of the clock) began before it."""
+        """Return a floor in the newest generation whose outage began before it, as far as times compare."""
         gen, ts, seq = version
-        stepped = {each.gen for each in self.records if isinstance(each, m.Producer) and each.reason == "clock_stepped"}
+        told = [each for each in self.records if isinstance(each, m.Producer) and each.producer_key == who]
+        stepped = [each.gen for each in told if each.reason == "clock_stepped" and each.gen > gen]
         later = [
             number
             for number, since, _ in self.outages(who, len(self.records))[0]
-            if number > gen and since < ts and number not in stepped
+            if number > gen and since < ts and all(number < step for step in stepped)
         ]
         return max(later, default=gen), ts, seq
 

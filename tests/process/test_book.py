@@ -383,6 +383,30 @@ PRODUCER_ROWS = {
         ),
         True,
     ),
+    "a stop from before the clock stepped back, and an outage after that": (
+        (
+            odds(10_000),
+            stop(10_001),
+            producer("down", 1, 500, reason="clock_stepped"),
+            producer("up", 1, 500),
+            producer("down", 2, 600),
+            producer("up", 2, 600),
+            odds(601, "2.50"),
+        ),
+        True,
+    ),
+    "a stop that an outage and then a step of the clock came after": (
+        (
+            odds(10_000),
+            stop(10_010),
+            producer("down", 1, 10_005),
+            producer("up", 1, 10_006),
+            producer("down", 2, 500, reason="clock_stepped"),
+            producer("up", 2, 500),
+            odds(10_009, "2.50", request="r"),
+        ),
+        True,
+    ),
     "second outage": (
         (
             odds(10),

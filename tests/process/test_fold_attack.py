@@ -385,7 +385,7 @@ class Shelf(Driver):
 
     def batch(self, records):
         batch = [planning.decode(record) for record in records]
-        events, producers = planning.wanted(batch)
+        events, producers = planning.wanted(batch, self.state.producers)
         listed = {who: sorted(event for key, event in self.listings if key == who) for who in producers}
         names = {*events, *(event for found in listed.values() for event in found)}
         self.folds = {event: self.read(event) for event in names if event in self.events}

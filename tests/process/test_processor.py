@@ -237,6 +237,10 @@ def test_a_store_that_loses_what_moved_no_offset_is_noticed(run):
                 saved.append(connection.serialize())
                 raise UnavailableError("no cache")
 
+            async def generation():
+                positions = await context.store.positions([FEED])
+                return next(each.cache_generation for each in positions if each.partition == partition)
+
             await append(context, odds(1))
             async with processing(context):
                 await drain(context, 1)
@@ -247,17 +251,24 @@ def test_a_store_that_loses_what_moved_no_offset_is_noticed(run):
                     while (await read_account(context, ("football",)))["updates_published"] < 2:  # noqa: ASYNC110
                         await anyio.sleep(0.01)
                 context.cache.put = put
+                forgotten = await generation()
                 connection.deserialize(saved[-1])
+                assert await generation() < forgotten
                 assert (await read_account(context, ("football",)))["updates_published"] < 2
                 await append(context, odds(3))
                 await drain(context, 3)
             account = await read_account(context, ("football",))
             assert (account["changes"], account["updates_published"]) == (3, 3)
-            (generation,) = (
-                each.cache_generation for each in await context.store.positions([FEED]) if each.partition == partition
-            )
-            assert generation > 2  # not again the one that the cache has seen
-            assert shown.event_decoder.decode((await context.cache.get([(generation, "uof:1")]))[0]).rev == 3
+            assert shown.event_decoder.decode((await context.cache.get([(await generation(), "uof:1")]))[0]).rev == 3
+            context.cache.put = fail
+            async with processing(context):  # one that knows nothing of what the store forgot
+                await append(context, odds(4, "2.50"))
+                await drain(context, 4)
+                with anyio.fail_after(5):
+                    while (await read_account(context, ("football",)))["updates_published"] < 4:  # noqa: ASYNC110
+                        await anyio.sleep(0.01)
+            # what the cache holds under that number must not come back
+            assert await generation() not in {1, forgotten}
 
     run(main)
 

@@ -193,12 +193,16 @@ class Application:
         """It hangs, and vanishes."""
         self.hurried = False
         """No more cuts and no more slowness."""
+        self.reads = True
+        """It waits for frames; else it has one in hand that it has not looked at."""
 
     async def stay(self, connection: Any) -> None:
         """Follow one connection until it is cut."""
         self.connection = connection
         while True:
+            self.reads = True
             frame = await connection.receive()
+            self.reads = False
             if self.hangs and not self.hurried and self.chance.happens(HANGS):
                 await self._hang(connection)
             if not self.hurried and self.chance.happens(0.3):

@@ -125,6 +125,11 @@ class Oracle:
         """Partitions that stopped themselves, and that nobody has let go on."""
         return self.outlived - self.raised.keys()
 
+    @staticmethod
+    def place_of(event: Event) -> TopicPartition:
+        """Return the partition of the feed that an event is in."""
+        return topics.feed(event.sport), topics.partition_of(event.event)
+
     def went_on(self, position: Position, stood: int) -> None:
         """See an operator raise a lineage."""
         place = position.topic, position.partition

@@ -67,8 +67,9 @@ class Plain:
         """Return what a stop of that version counts as by all that was told of its producer's outages since."""
         gen, ts = version
         told = self.outages.get((self.place[event], producer), ())
-        stepped = {each.gen for each in told if each.reason == "clock_stepped"}
-        return max([gen, *(each.gen for each in told if each.gen not in stepped and each.since < ts)]), ts
+        steps = [each.gen for each in told if each.reason == "clock_stepped" and each.gen > gen]
+        comparable = [each for each in told if each.gen < min(steps, default=each.gen + 1)]
+        return max([gen, *(each.gen for each in comparable if each.since < ts)]), ts
 
     # what is wrong
 

@@ -396,9 +396,9 @@ class SimStore:
         finally:
             self.committing -= 1
 
-    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str) -> int:
+    async def raise_cache_generation(self, partition: TopicPartition, epoch: int, owner: str, by: int) -> int:
         async def effect() -> int:
-            return await self._real.raise_cache_generation(partition, epoch, owner)
+            return await self._real.raise_cache_generation(partition, epoch, owner, by)
 
         generation: int = await self._wire.write("store", "cache_generation", effect)
         self._wire.witness.happened("cache_generation_raised")
