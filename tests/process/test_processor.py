@@ -297,6 +297,40 @@ def test_ticks_pass_on_and_producers_reach_events_loaded_from_the_store(run):
     run(main)
 
 
+def test_a_state_told_again_costs_nothing_and_reaches_who_missed_it(run):
+    """Ingest tells states again; the partition whose lineage was raised past the last one has it from then on."""
+
+    async def main():
+        async with world() as context:
+            place, asked, listing = topics.partition_of("uof:1"), [], context.store.listing
+
+            async def listed(*args):
+                asked.append(args)
+                return await listing(*args)
+
+            context.store.listing = listed
+            down, up = (Record(FEED, "uof:3", m.encode(producer(state, 1, 20)), 20, place) for state in ("down", "up"))
+            await append(context, odds(10))
+            await context.log.append([down])
+            async with processing(context):
+                await drain(context, 2)
+                await context.log.append([down, down])
+                await append(context, odds(21, "2.50"))
+                assert (await drain(context, 3))[-1].rev == 3
+                assert len(asked) == 1
+            await context.log.append([up])
+            end = (await context.admin.ends([FEED]))[FEED, place]
+            await context.store.raise_lineage((FEED, place), end)
+            await context.log.append([up, up])
+            async with processing(context):
+                updates = await drain(context, 5)
+                assert [(each.lineage, each.rev) for each in updates[3:]] == [(2, 4), (2, 5)]
+                assert updates[-1].changes.event["producers"][0]["state"] == "up"
+                assert len(asked) == 2
+
+    run(main)
+
+
 def test_a_position_outside_of_the_log_stops_the_partition_and_no_other(run):
     async def main():
         async with world() as context:

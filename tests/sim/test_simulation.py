@@ -91,7 +91,7 @@ SOMETIMES = (
 )
 """Each must have happened in a batch of SOMETIMES_SEEDS_MIN seeds; a simulation that never got there proves nothing."""
 SOMETIMES_SEEDS_MIN = 150
-SELDOM = ("late_put_after_eviction",)
+SELDOM = ("late_put_after_eviction", "said_late_word")
 """Each must have happened in a batch of SELDOM_SEEDS_MIN seeds."""
 SELDOM_SEEDS_MIN = 10_000
 TRACE_SHOWN_MAX = 60
