@@ -70,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     recovery_urls: str = ""
     recovery_every_s: int = 30
     producer_silent_s: int = 20
+    producer_again_s: int = 60
     distribute_url: str = ""
     stream_url: str = ""
     api_keys: str = ""
@@ -182,6 +183,7 @@ SETTINGS: Final = (
     ),
     Setting("recovery_every_s", "s", "A provider is asked for a recovery at most this often."),
     Setting("producer_silent_s", "s", "A producer that sent alives and is silent for longer is down."),
+    Setting("producer_again_s", "s", "Partitions are told the states of producers again so often."),
     Setting("distribute_url", "URL", "Base URL of the REST service, for the console and clients."),
     Setting("stream_url", "URL", "Base URL of the WebSocket service, for the console and clients."),
     Setting(
@@ -229,11 +231,7 @@ SETTINGS: Final = (
     Setting("stream_connections_max", "connections", "WebSocket clients of one node."),
     Setting("stream_client_connections_max", "connections", "Of these, of a key, or an address without keys."),
     Setting("stream_subscriptions_max", "subscriptions", "Subscriptions of one WebSocket client."),
-    Setting(
-        "stream_outbox_bytes_max",
-        "bytes",
-        "What may wait for one slow client; beyond it changes give way to a snapshot owed.",
-    ),
+    Setting("stream_outbox_bytes_max", "bytes", "What may wait for a slow client; beyond it a snapshot is owed."),
     Setting("stream_write_deadline_ms", "ms", "A WebSocket client that takes nothing for this long is closed."),
     Setting("ring_changes_max", "changes", "Recent changes a distribution node keeps for resuming clients."),
     Setting("events_held_max", "events", "Events whose whole state a distribution node keeps."),

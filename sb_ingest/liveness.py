@@ -31,10 +31,8 @@ RECORDS_MAX: Final = 500
 LOOK_S: Final = 0.5
 FROZEN_S: Final = 2.0
 """What was read is too old to judge silence by when reading took this much longer than it may: this node was frozen."""
-AGAIN_S: Final = 10.0
-"""How often states are told again, AGAIN_MAX producers at a time: a partition that skipped records (a raised lineage) may
-have missed the last one. Others have seen it."""
 AGAIN_MAX: Final = 20
+"""Producers told of again at a time: a partition that skipped records (a raised lineage) may have missed the last state."""
 WRITER_BYTES: Final = 8
 _RETRY_S: Final = 1.0
 
@@ -211,7 +209,7 @@ class LivenessOwner:
     def _tell_again(self, changes: "_Changes") -> None:
         """Add the states that are due to be told again."""
         now_s = self._context.clock.monotonic_s()
-        if now_s < self._again_s + AGAIN_S:
+        if now_s < self._again_s + self._context.settings.producer_again_s:
             return
         keys = sorted(changes.table)
         after = bisect_right(keys, self._again_after)

@@ -127,6 +127,7 @@ class World:
             append_deadline_ms=1_200,
             stream_write_deadline_ms=1_500,
             stream_heartbeat_ms=3_000,
+            producer_again_s=10,
         )
         self.processes: dict[str, Process] = {}
         self.wires: dict[str, Wire] = {}
