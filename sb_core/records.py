@@ -4,7 +4,7 @@ The rule: plain frozen structs of plain values; a batch is one value, because a 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -12,8 +12,6 @@ TopicPartition: TypeAlias = tuple[str, int]
 Header: TypeAlias = tuple[str, bytes]
 Version: TypeAlias = tuple[int, int]
 """(lineage, rev) of an event."""
-GENERATIONS_SKIPPED: Final = 1_000
-"""How far a raised lineage raises the cache's generation: beyond any that a database put back may have forgotten."""
 
 
 class Record(Struct, frozen=True, gc=False):

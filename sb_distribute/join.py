@@ -181,10 +181,9 @@ class Joiner:
                 return None
             start = rows[-1].offset + 1
         # a store that failed over may lack, for now, changes that were published already; asked last, it tells
-        for position in await self._store.positions([place[0]]):
-            if position.partition == place[1] and position.next_offset < made_below:
-                return None
-        return changes, max(start, target + 1)
+        positions = await self._store.positions([place[0]])
+        stands_at = next((each.next_offset for each in positions if each.partition == place[1]), 0)
+        return (changes, max(start, target + 1)) if stands_at >= made_below else None
 
     def _matching(self, sub: Subscription, changes: Sequence[Change]) -> list[Change] | None:
         """Keep what concerns the subscription; None when who belongs to it may have changed."""

@@ -2,12 +2,10 @@
 
 The rule: one node owns it (by consumer group), and it alone asks for recoveries, after that is written down. A change of
 state goes to every partition of every feed topic and to `sports-producers` in one append, and memory adopts it only when
-that is acknowledged; appended twice it means the same, and it is, now and then, for partitions that lost it. An owner that
-froze may write late: whoever owns then reads that, too, and has the last word.
+that is acknowledged; told twice it means the same, and it is, for partitions that lost it or heard a former owner after it.
 """
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -22,8 +20,8 @@ from sb_core.ports import Reader, Recovery
 from sb_core.records import Delivery, Fetched, Record, TopicPartition
 from sb_core.runtime import Context
 from sb_ingest import producers, recovery
-from sb_ingest.follower import read_to_end
 from sb_ingest.intake import Intake
+from sb_ingest.ownership import Ownership
 from sb_ingest.producers import Liveness
 
 GROUP: Final = "sb-liveness"
@@ -32,11 +30,11 @@ LOOK_S: Final = 0.5
 FROZEN_S: Final = 2.0
 """What was read is too old to judge silence by when reading took this much longer than it may: this node was frozen."""
 AGAIN_MAX: Final = 20
-"""Producers told of again at a time: a partition that skipped records (a raised lineage) may have missed the last state."""
-WRITER_BYTES: Final = 8
+"""Producers told of again in one cycle: a partition that skipped records (a raised lineage) may have missed the last state."""
+AGAIN_HEARD_MS: Final = 3_600_000
+"""Producers of which nothing was heard for longer aren't told of again."""
 _RETRY_S: Final = 1.0
 
-_liveness: Final = msgspec.json.Decoder(Liveness)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -53,14 +51,10 @@ class LivenessOwner:
         self._heard_s: dict[str, float] = {}
         """By producer, when this owner last heard of it or began to wait: the wall clock may be set back meanwhile."""
         self._held: TopicPartition | None = None
-        self._writer = ""
-        """This ownership, in what it writes; empty while it owns nothing."""
-        self._late: list[tuple[int, Liveness]] = []
-        """What others wrote meanwhile, by offset in `sports-producers`."""
-        self._answered_to = 0
-        """The offset there below which everything was taken in or answered."""
-        self._again_s = 0.0
-        self._again_after = ""
+        self._ownership = Ownership(context)
+        self._again_at_s = 0.0
+        self._again: list[str] = []
+        """Who is still to be told of again in this round."""
         self._changes = context.telemetry.counter("producer_changes_total", "Changes of producers' states.", ("state",))
         self._asked = context.telemetry.counter(
             "recovery_requests_total", "Recoveries asked for, by what the provider said.", ("provider", "outcome")
@@ -77,8 +71,7 @@ class LivenessOwner:
 
     def overhear(self, offset: int, said: Liveness) -> None:
         """Hear a record of `sports-producers`."""
-        if self._writer and said.writer != self._writer and offset >= self._answered_to:
-            self._late.append((offset, said))
+        self._ownership.overhear(offset, said)
 
     async def run(self) -> None:
         """Own when assigned, for ever; failures of the log are waited out."""
@@ -105,8 +98,8 @@ class LivenessOwner:
         self._table = {}
         self._heard_s = {}
         self._ended = []
-        self._writer = ""
-        self._late = []
+        self._ownership.end()
+        self._again, self._again_at_s = [], 0.0
         self._owner.set(0)
 
     async def _cycle(self, reader: Reader) -> tuple[Liveness, ...]:
@@ -121,12 +114,13 @@ class LivenessOwner:
         await self._reassigned(reader, delivery)
         if self._held is None:
             return ()
+        self._ownership.check()
         changes = self._heard(delivery.records)
-        self._contest(changes)
         asked: tuple[Liveness, ...] = ()
         frozen = self._context.clock.monotonic_s() - started_s > LOOK_S + FROZEN_S
         if len(delivery.records) < RECORDS_MAX and not delivery.assigned and not frozen:
             self._judge(changes)
+            self._answer(changes)
             asked = self._asking(changes)
             self._tell_again(changes)
         if changes:
@@ -139,11 +133,11 @@ class LivenessOwner:
         if delivery.revoked:
             self._lose()
         for place in delivery.assigned:
-            await self._load()
+            self._table = await self._ownership.begin()
             committed = await self._context.admin.committed(GROUP)
             starts = await self._context.admin.starts((topics.ALIVE,))
             reader.seek(place, max(committed.get(place, 0), starts[place]))
-            self._held, self._again_s = place, self._context.clock.monotonic_s()
+            self._held = place
             self._owner.set(1)
             self._context.telemetry.info("liveness_owned", producers=len(self._table))
 
@@ -151,38 +145,8 @@ class LivenessOwner:
         for place, start in (await self._context.admin.starts((topics.ALIVE,))).items():
             reader.seek(place, start)
 
-    async def _load(self) -> None:
-        """Read back what the owner before knew."""
-        self._writer, self._answered_to = self._context.entropy(WRITER_BYTES).hex(), 0
-        table: dict[str, Liveness] = {}
-        late: dict[str, tuple[int, Liveness]] = {}
-        end = 0
-
-        async def take(records: Sequence[Fetched]) -> None:
-            nonlocal end
-            for record in records:
-                end = record.offset + 1
-                if record.value is not None:
-                    said = _liveness.decode(record.value)
-                    known = table.get(record.key)
-                    if producers.newer(known, said):
-                        table[record.key] = said
-                        late.pop(record.key, None)
-                    else:
-                        late[record.key] = record.offset, said
-
-        reader = self._context.log.reader((topics.PRODUCERS,))
-        try:
-            await read_to_end(reader, self._context.admin, (topics.PRODUCERS,), take)
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await reader.aclose()
-        self._table = table
-        self._late = [*late.values(), *(each for each in self._late if each[0] >= end)]
-        self._answered_to = end
-
     def _heard(self, records: Sequence[Fetched]) -> "_Changes":
-        changes, now_s = _Changes(self._table, self._writer), self._context.clock.monotonic_s()
+        changes, now_s = _Changes(self._table, self._ownership.number), self._context.clock.monotonic_s()
         for record in records:
             try:
                 message = decode(record.value or b"")
@@ -197,27 +161,26 @@ class LivenessOwner:
                     changes.take(*heard)
         return changes
 
-    def _contest(self, changes: "_Changes") -> None:
-        """Have the last word where somebody who owned before wrote late."""
-        late, self._late = self._late, []
-        for offset, said in late:
-            self._answered_to = max(self._answered_to, offset + 1)
-            liveness, told = producers.contested(changes.table.get(said.key), said)
+    def _answer(self, changes: "_Changes") -> None:
+        """Have the last word where a former owner wrote late."""
+        for said in self._ownership.late():
+            known = changes.table.get(said.key)
+            liveness = producers.answer(known, said)
+            told = known is None or liveness.gen > known.gen
             changes.take(liveness, told)
+            if not told:
+                changes.again[said.key] = None
             self._context.telemetry.warn("late_word", producer=said.key, told=told, gen=liveness.gen)
 
     def _tell_again(self, changes: "_Changes") -> None:
-        """Add the states that are due to be told again."""
-        now_s = self._context.clock.monotonic_s()
-        if now_s < self._again_s + self._context.settings.producer_again_s:
-            return
-        keys = sorted(changes.table)
-        after = bisect_right(keys, self._again_after)
-        keys = (keys[after:] or keys)[:AGAIN_MAX]
-        self._again_s, self._again_after = now_s, keys[-1] if keys else ""
-        told = {each.key for each in changes.told}
-        again = [changes.table[key] for key in keys if key not in told]
-        changes.again = [each for each in again if each.state != "unknown"]
+        """Add the states that are due to be told again; after a takeover all are."""
+        now_s, now = self._context.clock.monotonic_s(), self._context.clock.now_ms()
+        if now_s >= self._again_at_s and not self._again:
+            self._again_at_s = now_s + self._context.settings.producer_again_s
+            known = (each for each in changes.table.values() if each.state != "unknown")
+            self._again = [each.key for each in known if now - each.heard <= AGAIN_HEARD_MS]
+        due, self._again = self._again[:AGAIN_MAX], self._again[AGAIN_MAX:]
+        changes.again.update(dict.fromkeys(due))
 
     def _judge(self, changes: "_Changes") -> None:
         now_s = self._context.clock.monotonic_s()
@@ -270,8 +233,8 @@ class LivenessOwner:
         now = self._context.clock.now_ms()
         records: list[Record] = []
         counts: dict[str, int] = {}
-        for each in (*changes.told, *changes.again):
-            value = encode(each.message(now))
+        for each, again in changes.telling():
+            value = encode(each.message(now, again=again))
             for sport, count in topics.counts(self._context.settings.partitions).items():
                 topic = topics.feed(sport)
                 records.extend(Record(topic, each.key, value, now, number) for number in range(count))
@@ -296,12 +259,12 @@ class LivenessOwner:
 class _Changes:
     """What one cycle changes: the table after it, the producers touched, and the states to tell, in order, some again."""
 
-    def __init__(self, table: dict[str, Liveness], writer: str) -> None:
+    def __init__(self, table: dict[str, Liveness], writer: int) -> None:
         self.table = dict(table)
         self.writer = writer
         self.touched: dict[str, Liveness] = {}
         self.told: list[Liveness] = []
-        self.again: list[Liveness] = []
+        self.again: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self.touched or self.again)
@@ -312,3 +275,9 @@ class _Changes:
         self.touched[liveness.key] = liveness
         if told:
             self.told.append(liveness)
+
+    def telling(self) -> Iterator[tuple[Liveness, bool]]:
+        """Give the states to tell, and whether each is told again."""
+        yield from ((each, False) for each in self.told)
+        told = {each.key for each in self.told}
+        yield from ((self.table[key], True) for key in self.again if key not in told)

@@ -45,7 +45,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     record of `sports-alive` taken in, so that none counts twice. `recovered_gen` is the newest generation whose snapshot is
     complete, `lost_from` (source's clock; 0: unknown) from when on messages may be missing; `asked` our newest request for `asked_gen`, the `tries`-th for that. `asked_at` (our clock) is when it was
     written down, and from its end on (`answered`) when that was; `taken`: the provider said that it will do it;
-    `refused_until` (our clock): it said not to be asked before. `writer` is the owner that wrote this.
+    `refused_until` (our clock): it said not to be asked before. `writer` numbers the ownership that wrote this.
     """
 
     provider: str
@@ -75,7 +75,7 @@ class Liveness(Struct, frozen=True, kw_only=True):
     answered: bool = False
     taken: bool = False
     refused_until: int = 0
-    writer: str = ""
+    writer: int = 0
 
     @property
     def key(self) -> str:
@@ -86,12 +86,13 @@ class Liveness(Struct, frozen=True, kw_only=True):
         """Return the source's clock at `now`, by the newest that it said."""
         return self.newest_ts + max(0, now - self.newest_received) if self.newest_ts else 0
 
-    def message(self, now: int) -> Producer:
-        """Return the record for the feed partitions that says this state."""
+    def message(self, now: int, *, again: bool = False) -> Producer:
+        """Return the record for the feed partitions that says this state; told again it has an id of its own."""
+        name = f"producer:{self.key}:{self.gen}:{self.state}:{self.outage_since}:{self.recovery or ''}"
         return Producer(
             ts=now,
             received=now,
-            id=f"producer:{self.key}:{self.gen}:{self.state}:{self.outage_since}:{self.recovery or ''}"[:200],
+            id=f"{name[:180]}@{now}" if again else name[:200],
             provider=self.provider,
             producer=self.producer,
             state=self.state,
@@ -128,32 +129,36 @@ def hear(table: Table, message: Heard, offset: int) -> tuple[Liveness, bool] | N
     return replace(after, offset=offset), _told(known, after)
 
 
-def newer(known: Liveness | None, said: Liveness) -> bool:
-    """Say whether one owner's word counts as newer than another's: what a frozen owner appended late does not."""
-    return known is None or (said.gen, said.offset) >= (known.gen, known.offset)
+def answer(known: Liveness | None, said: Liveness) -> Liveness:
+    """Answer the word of a former owner that came late, to be told again or, of a later generation, told.
 
-
-def contested(known: Liveness | None, said: Liveness) -> tuple[Liveness, bool]:
-    """Answer the word of a former owner that came late.
-
-    Partitions have taken it, before or after ours: what they make of both nobody knows, so a generation above both says
-    it anew, as after an outage. One of an earlier generation says nothing to them.
-
-    Returns the producer's liveness to write again and whether it is to be told.
+    Partitions have taken it, after ours or before. Below our generation it says nothing to them, in the same one ours told
+    again undoes it; into a later one ours follows, as after an outage.
     """
-    if known is None or known.state == "unknown":
-        return said if known is None else replace(said, offset=known.offset), True
-    if said.gen < known.gen or said.message(0).id == known.message(0).id:
-        return known, False
-    recovery, now = known.recovery if known.state == "recovering" else None, known.heard
-    above = replace(known, gen=max(known.gen, said.gen))
-    after = _outage(above, known.state, known.reason or "", now, known.source_now(now))
-    return replace(after, reason=known.reason, recovery=recovery), True
+    if known is None:
+        return said
+    if said.asked_at > known.asked_at:
+        asked = {name: getattr(said, name) for name in ("asked", "asked_at", "asked_gen", "answered", "taken", "tries")}
+        known = replace(known, refused_until=said.refused_until, **asked)
+    if said.gen <= known.gen:
+        return known
+    if known.state == "unknown":
+        return replace(said, offset=known.offset)
+    reason = "lost" if known.reason == STEPPED else known.reason
+    since = max(known.outage_since, said.outage_since, known.source_now(known.heard))
+    return replace(_outage(known, known.state, "", known.heard, since), gen=said.gen, reason=reason)
 
 
 def awaits(known: Liveness | None, request: str) -> bool:
     """Say whether a producer is out and its owner has not said yet that answers to this request count."""
-    return known is not None and known.state in {"recovering", "down"} and known.recovery != request
+    return _counts(known, request) and known is not None and known.recovery != request
+
+
+def _counts(known: Liveness | None, request: str | None) -> bool:
+    """Say whether answers to a request may be of the newest outage; what we asked for before it says nothing about that."""
+    if known is None or request is None or known.state not in {"recovering", "down"}:
+        return False
+    return known.asked != request or known.asked_gen == known.gen
 
 
 def _told(before: Liveness, after: Liveness) -> bool:
@@ -215,8 +220,7 @@ def _complete(known: Liveness, message: SnapshotComplete) -> Liveness:
 def _signal(known: Liveness, message: Producer) -> Liveness:
     now = message.received
     if message.state == "recovering":
-        awaited = known.state in {"recovering", "down"} and message.recovery is not None
-        return replace(known, recovery=message.recovery) if awaited else known
+        return replace(known, recovery=message.recovery) if _counts(known, message.recovery) else known
     new = not known.heard
     newest = max(known.newest_ts, message.since)
     newest_received = now if message.since > known.newest_ts else known.newest_received

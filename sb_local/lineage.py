@@ -59,7 +59,7 @@ async def raised(context: Context, place: TopicPartition) -> tuple[int, int]:
     if position > offset == 0:
         raise ContractError(f"{place[0]}/{place[1]} is empty: let ingest run first, which writes a tick each second")
     published = await highest_published(context, topics.updates(topics.sport_of(place[0])), place[1])
-    return offset, await context.store.raise_lineage(place, offset, above=published)
+    return offset, await context.store.raise_lineage(place, offset, above=published, by=context.generation_step())
 
 
 async def _raise(settings: Settings, sport: str, partition: int) -> tuple[int, int]:

@@ -45,8 +45,8 @@ async def repartition(settings: Settings, sport: str, count: int) -> str:
         lineage = 1 + max(1, published, *(each.lineage for each in positions.values()))
         # what is known of producers is the same everywhere, and new partitions have no record of it
         newest = max(states.values(), key=lambda state: state.tick, default=PartitionState())
-        after = [replace(states.get(number, newest), lineage=lineage) for number in range(count)]
-        await context.store.repartition(feed, lineage, [encoder.encode(state) for state in after])
+        after = [encoder.encode(replace(states.get(number, newest), lineage=lineage)) for number in range(count)]
+        await context.store.repartition(feed, lineage, after, by=context.generation_step())
     return f"{sport} has {count} partitions, with lineage {lineage}: set SB_PARTITIONS={wanted} for all services"
 
 

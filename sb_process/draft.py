@@ -226,8 +226,6 @@ def target(key: MarketId) -> str:
 
 def held(head: EventState, key: MarketId) -> bool:
     """Say whether an operator holds the event or the market."""
-    if not head.holds:
-        return False
     for name in ("", target(key)):
         state = head.holds.get(name)
         if state is not None and state.hold is not None:

@@ -135,10 +135,13 @@ def wanted(batch: Iterable[Decoded], views: Mapping[str, ProducerView]) -> tuple
 
 
 def observe(view: ProducerView, record: Producer) -> ProducerView:
-    """Return a producer as it is after its record; one seen before or of an earlier generation says nothing."""
+    """Return a producer as it is after its record; what is known or of an earlier generation says nothing."""
     if record.gen < view.gen or record.id in view.ids:
         return view
     outages, base = view.outages, view.base
+    same = (record.state, record.gen, record.since, record.reason) == (view.state, view.gen, view.since, view.reason)
+    if same and (record.recovery is None or not outages or record.recovery in outages[-1].requests):
+        return view
     ids = (*view.ids[-(PRODUCER_IDS_MAX - 1) :], record.id)
     requests = () if record.recovery is None else (record.recovery,)
     if record.gen > view.gen:

@@ -29,7 +29,6 @@ from sb_process.retry import Retry
 from sb_process.trouble import Trouble
 
 OWNER_BYTES: Final = 16
-GENERATION_BYTES: Final = 4
 OUTBOX_OFFSETS_MAX: Final = 500
 """Offsets whose change-log entries are published again at a time when a partition is assigned."""
 GROUP_OFFSETS_EVERY_S: Final = 1.0
@@ -291,11 +290,10 @@ class Processor:
     async def _cache_failed(self, partition: int) -> None:
         """Raise the cache generation, so that what the cache still holds of the partition is never read again.
 
-        Nothing is published before that: a reader would take the old value for the newest. By how much it is raised is
-        drawn: a store that fails over forgets raises, and what the cache holds under a number must not come back with it.
+        Nothing is published before that: a reader would take the old value for the newest.
         """
         attempt = 0
-        by = 1 + int.from_bytes(self.context.entropy(GENERATION_BYTES))
+        by = self.context.generation_step()
         while (held := self.held.get(partition)) is not None:
             try:
                 held.cache_generation = await self.context.store.raise_cache_generation(

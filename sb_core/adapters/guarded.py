@@ -130,13 +130,13 @@ class GuardedStore:
         """Ask the store."""
         return await self._call(partial(self.inner.raise_cache_generation, partition, epoch, owner, by))
 
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0, by: int = 1) -> int:
         """Ask the store."""
-        return await self._call(partial(self.inner.raise_lineage, partition, next_offset, above))
+        return await self._call(partial(self.inner.raise_lineage, partition, next_offset, above, by))
 
-    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes], by: int = 1) -> None:
         """Ask the store."""
-        await self._call(partial(self.inner.repartition, topic, lineage, states))
+        await self._call(partial(self.inner.repartition, topic, lineage, states, by))
 
     async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
         """Ask the store."""

@@ -13,7 +13,7 @@ from sb_core.adapters.mysql_bulk import Bulk, Row, pieces, replacing
 from sb_core.adapters.mysql_connect import QuietCursor
 from sb_core.adapters.mysql_queries import POSITION, ending_in_json, query
 from sb_core.errors import FencedError
-from sb_core.records import GENERATIONS_SKIPPED, Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
+from sb_core.records import Batch, ChangeRow, EventRow, MarketRow, Position, TopicPartition
 from sb_core.topics import partition_of
 
 _EVENT_COLUMNS: Final = EventRow.__struct_fields__
@@ -149,18 +149,18 @@ async def raise_cache_generation(
     return await _own(cursor, "cache_generation", partition)
 
 
-async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int, above: int) -> int:
+async def raise_lineage(cursor: QuietCursor, partition: TopicPartition, next_offset: int, above: int, by: int) -> int:
     """Return the new lineage, above its own and this one. The epoch rises too, so that whoever held the partition must claim it again."""
     await cursor.execute(
         "INSERT INTO positions VALUES (%s, %s, %s, 1, '', %s, %s, %s, '{}') ON DUPLICATE KEY UPDATE"
         " lineage = GREATEST(lineage + 1, VALUES(lineage)), epoch = epoch + 1, owner = '', next_offset = VALUES(next_offset),"
         " done_offset = VALUES(done_offset), cache_generation = cache_generation + VALUES(cache_generation)",
-        (*partition, max(above, 1) + 1, next_offset, next_offset, GENERATIONS_SKIPPED),
+        (*partition, max(above, 1) + 1, next_offset, next_offset, by),
     )
     return await _own(cursor, "lineage", partition)
 
 
-async def repartition(cursor: QuietCursor, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+async def repartition(cursor: QuietCursor, topic: str, lineage: int, states: Sequence[bytes], by: int) -> None:
     """Go on with as many partitions as there are states."""
     found = await query(cursor, "SELECT producer, event FROM listings WHERE topic = %s", (topic,))
     await cursor.execute("DELETE FROM listings WHERE topic = %s", (topic,))
@@ -171,7 +171,7 @@ async def repartition(cursor: QuietCursor, topic: str, lineage: int, states: Seq
             "INSERT INTO positions VALUES (%s, %s, %s, 1, '', 0, 0, %s, %s) ON DUPLICATE KEY UPDATE"
             " lineage = VALUES(lineage), epoch = epoch + 1, owner = '',"
             " cache_generation = VALUES(cache_generation), state = VALUES(state)",
-            (topic, number, lineage, int(rows[0][0]) + 1, state.decode()),
+            (topic, number, lineage, int(rows[0][0]) + by, state.decode()),
         )
 
 

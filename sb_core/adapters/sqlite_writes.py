@@ -14,7 +14,7 @@ from sb_core.adapters.sqlite_bulk import Bulk
 from sb_core.adapters.sqlite_connect import transaction
 from sb_core.adapters.sqlite_queries import position
 from sb_core.errors import FencedError
-from sb_core.records import GENERATIONS_SKIPPED, Batch, Position, TopicPartition
+from sb_core.records import Batch, Position, TopicPartition
 from sb_core.topics import partition_of
 
 PRUNED_ROWS_MAX: Final = 1_000
@@ -128,7 +128,9 @@ def raise_cache_generation(
         return int(row[0][0])
 
 
-def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, next_offset: int, above: int) -> int:
+def raise_lineage(
+    connection: sqlite3.Connection, partition: TopicPartition, next_offset: int, above: int, by: int
+) -> int:
     """Return the new lineage, above its own and this one. The epoch rises too, so that whoever held the partition must claim it again."""
     with transaction(connection):
         row = connection.execute(
@@ -136,12 +138,12 @@ def raise_lineage(connection: sqlite3.Connection, partition: TopicPartition, nex
             " DO UPDATE SET lineage = max(lineage + 1, excluded.lineage), epoch = epoch + 1, owner = '',"
             " next_offset = excluded.next_offset, done_offset = excluded.done_offset,"
             " cache_generation = cache_generation + excluded.cache_generation RETURNING lineage",
-            (*partition, max(above, 1) + 1, next_offset, next_offset, GENERATIONS_SKIPPED),
+            (*partition, max(above, 1) + 1, next_offset, next_offset, by),
         ).fetchall()
         return int(row[0][0])
 
 
-def repartition(connection: sqlite3.Connection, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+def repartition(connection: sqlite3.Connection, topic: str, lineage: int, states: Sequence[bytes], by: int) -> None:
     """Go on with as many partitions as there are states."""
     with transaction(connection):
         found = connection.execute("SELECT producer, event FROM listings WHERE topic = ?", (topic,)).fetchall()
@@ -154,7 +156,7 @@ def repartition(connection: sqlite3.Connection, topic: str, lineage: int, states
             "INSERT INTO positions VALUES (?, ?, ?, 1, '', 0, 0, ?, CAST(? AS TEXT)) ON CONFLICT (topic, partition)"
             " DO UPDATE SET lineage = excluded.lineage, epoch = epoch + 1, owner = '',"
             " cache_generation = excluded.cache_generation, state = excluded.state",
-            [(topic, number, lineage, highest + 1, state) for number, state in enumerate(states)],
+            [(topic, number, lineage, highest + by, state) for number, state in enumerate(states)],
         )
 
 

@@ -68,16 +68,16 @@ class StoreCalls(ABC):
         """Return the partition's new cache generation. Raises FencedError."""
         return await self._write("cache generation", self._writes.raise_cache_generation, partition, epoch, owner, by)
 
-    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0) -> int:
+    async def raise_lineage(self, partition: TopicPartition, next_offset: int, above: int = 0, by: int = 1) -> int:
         """Go on from `next_offset` with a new lineage, also above `above`; return it. The owner must claim again."""
-        return await self._write("lineage", self._writes.raise_lineage, partition, next_offset, above)
+        return await self._write("lineage", self._writes.raise_lineage, partition, next_offset, above, by)
 
-    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes]) -> None:
+    async def repartition(self, topic: str, lineage: int, states: Sequence[bytes], by: int = 1) -> None:
         """Go on with as many partitions as there are states, each in its own; new ones begin at offset 0.
 
         All have the lineage and a new cache generation and must be claimed again; listings go where names lead now.
         """
-        await self._write("repartition", self._writes.repartition, topic, lineage, states)
+        await self._write("repartition", self._writes.repartition, topic, lineage, states, by)
 
     async def positions(self, topics: Sequence[str]) -> Sequence[Position]:
         """Return the positions of these topics, ordered by topic and partition."""

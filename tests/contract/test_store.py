@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from sb_core.errors import DependencyError, FencedError, UnavailableError, UnknownOutcomeError
 from sb_core.records import (
-    GENERATIONS_SKIPPED,
     Batch,
     ChangeRow,
     CompetitionRow,
@@ -326,12 +325,12 @@ def test_a_raised_lineage_goes_on_and_replaces_what_it_overtakes(open_store, run
         old = await committed(
             store, await store.claim(PLACE, "one"), 10, changes=[change_row(n, n + 1) for n in range(10)]
         )
-        assert await store.raise_lineage(PLACE, 40) == 2
+        assert await store.raise_lineage(PLACE, 40, by=1 << 31) == 2
         with pytest.raises(FencedError):
             await store.commit(batch_of(replace(old, next_offset=40)))
         position = await store.claim(PLACE, "one")
         assert (position.lineage, position.next_offset, position.done_offset) == (2, 40, 40)
-        assert position.cache_generation == old.cache_generation + GENERATIONS_SKIPPED
+        assert position.cache_generation == old.cache_generation + (1 << 31)
         new = [change_row(40 + n, 6 + n, lineage=2) for n in range(3)]
         await committed(store, position, 3, changes=new)
         history = await store.history("uof:sr:match:1", 1, 100)
@@ -434,14 +433,14 @@ def test_more_partitions_go_on_with_listings_where_names_lead(open_store, run):
             store, position, 9, changes=[change_row(8, 1)], listings=[("uof:1", each) for each in events]
         )
         states = [b'{"tick":%d}' % n for n in range(5)]
-        await store.repartition(FEED, 7, states)
+        await store.repartition(FEED, 7, states, by=1 << 31)
         with pytest.raises(FencedError):
             await store.commit(batch_of(position))
         after = await store.positions([FEED])
         assert [(each.partition, each.lineage, each.next_offset, each.done_offset, each.state) for each in after] == [
             (n, 7, 9 if n == PLACE[1] else 0, 0, state) for n, state in enumerate(states)
         ]
-        assert {each.cache_generation for each in after} == {position.cache_generation + 2}
+        assert {each.cache_generation for each in after} == {position.cache_generation + 1 + (1 << 31)}
         listed = {n: list(await store.listing((FEED, n), "uof:1")) for n in range(5)}
         assert listed == {n: sorted(each for each in events if partition_of(each, 5) == n) for n in range(5)}
         assert len(await store.outbox(PLACE, 0, 10)) == 1

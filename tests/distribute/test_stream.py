@@ -281,7 +281,8 @@ def test_resume_from_ring_or_log(run, stage, a_market, ring):
     run(main)
 
 
-def test_no_resume_from_a_log_that_lost_its_newest(run, stage, a_market):
+@pytest.mark.parametrize("lost", ["the newest", "all"])
+def test_no_resume_from_a_log_that_lost_its_newest(run, stage, a_market, lost):
     """The store failed over and lacks changes that were published; they will be made again, but not in time."""
 
     async def main():
@@ -298,6 +299,8 @@ def test_no_resume_from_a_log_that_lost_its_newest(run, stage, a_market):
                 await on.change("uof:e1", a_market("1x2", odds))
             await on.seen("uof:e1")
             connection.deserialize(saved)
+            if lost == "all":
+                connection.executescript("DELETE FROM changes; DELETE FROM positions;")
             async with on.client() as client:
                 await client.subscribe("s1", sports=["football"], cursor=known.cursor)
                 client.followed("s1").events = known.events

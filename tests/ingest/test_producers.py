@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from sb_core.messages import Alive, Producer, SnapshotComplete
-from sb_ingest.producers import PRODUCERS_MAX, SESSION_MARGIN_MS, Liveness, awaits, contested, hear, newer, passed
+from sb_ingest.producers import PRODUCERS_MAX, SESSION_MARGIN_MS, Liveness, answer, awaits, hear, passed
 
 T = 1_000_000
 SESSION_MS = 60_000
@@ -415,60 +415,84 @@ def liveness(**fields: object) -> Liveness:
     return msgspec.convert({"provider": "p", "producer": "1", **fields}, Liveness)
 
 
-def test_what_counts_as_newer_is_the_later_generation_then_the_later_place() -> None:
-    known = liveness(gen=2, offset=10)
-    assert newer(None, known)
-    assert newer(known, liveness(gen=3, offset=9))
-    assert newer(known, liveness(gen=2, offset=10))
-    assert not newer(known, liveness(gen=2, offset=9))
-    assert not newer(known, liveness(gen=1, offset=11))
-
-
-CONTESTED = {
-    "of an earlier generation: partitions ignore it": (
-        liveness(state="up", gen=2),
-        liveness(state="down", gen=1),
-        None,
+ANSWERS = {
+    "of an earlier generation": (liveness(state="up", gen=2), liveness(state="down", gen=1), None),
+    "of the same generation": (liveness(state="up", gen=2), liveness(state="recovering", gen=2, recovery="r"), None),
+    "down, by who had fallen asleep": (
+        liveness(state="up", gen=1, outage_since=5),
+        liveness(state="down", gen=2, outage_since=30),
+        ("up", 2, 30, None),
     ),
-    "the same word": (liveness(state="up", gen=2, heard=7), liveness(state="up", gen=2, heard=5), None),
-    "down, by who had fallen asleep": (liveness(state="up", gen=1), liveness(state="down", gen=2), ("up", 3, None)),
-    "the same outage, as it was before": (
-        liveness(state="up", gen=2, recovery="r"),
-        liveness(state="recovering", gen=2, recovery="r"),
-        ("up", 3, None),
+    "several generations above": (
+        liveness(state="up", gen=1, outage_since=5),
+        liveness(state="down", gen=4, outage_since=3),
+        ("up", 4, 5, None),
     ),
     "up, of a producer that is down": (
-        liveness(state="down", gen=1, reason="silent"),
+        liveness(state="down", reason="silent"),
         liveness(state="up", gen=1),
-        ("down", 2, None),
+        ("down", 1, 0, "silent"),
     ),
-    "of one that recovers: its answers go on to count": (
-        liveness(state="recovering", gen=1, recovery="r"),
-        liveness(state="down", gen=4),
-        ("recovering", 5, "r"),
+    "of one whose clock stepped: the answer is no step": (
+        liveness(state="down", gen=1, reason="clock_stepped"),
+        liveness(state="up", gen=2),
+        ("down", 2, 0, "lost"),
     ),
-    "of one that nobody judged yet": (liveness(offset=8), liveness(state="up", offset=3), ("up", 0, None)),
-    "of one that nobody knows": (None, liveness(state="up", gen=3, offset=3), ("up", 3, None)),
+    "of one that nobody judged yet": (liveness(offset=8), liveness(state="up", gen=1, offset=3), ("up", 1, 0, None)),
+    "of one that nobody knows": (None, liveness(state="up", gen=3, offset=3), ("up", 3, 0, None)),
 }
 
 
-@pytest.mark.parametrize("name", CONTESTED)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_a_late_word_is_answered(name) -> None:
-    known, said, expected = CONTESTED[name]
-    after, told = contested(known, said)
-    assert told is (expected is not None)
+    known, said, expected = ANSWERS[name]
+    after = answer(known, said)
     if expected is None:
         assert after == known
         return
-    assert (after.state, after.gen, after.recovery) == expected
+    assert (after.state, after.gen, after.outage_since, after.reason) == expected
     assert after.offset == (said if known is None else known).offset
-    assert after.reason == (said if known is None or known.state == "unknown" else known).reason
 
 
-def test_an_answer_to_a_late_word_is_an_outage_as_of_now() -> None:
+def test_an_answer_begins_no_earlier_than_the_last_that_was_heard() -> None:
     known = liveness(state="up", gen=1, newest_ts=900, newest_received=1_000, heard=1_500, outage_since=10)
-    after, _ = contested(known, liveness(state="down", gen=2, outage_since=2_000))
-    assert (after.outage_since, after.since, after.recovered_gen, after.lost_from) == (1_400, 1_500, 0, 0)
+    after = answer(known, liveness(state="down", gen=2, outage_since=1_100))
+    assert (after.outage_since, after.since, after.lost_from) == (1_400, 1_500, 0)
+    recovered = answer(replace(known, recovered_gen=1), liveness(state="down", gen=2))
+    assert recovered.lost_from == 900, "that before is recovered, so messages are missing from here on"
+
+
+def test_what_was_asked_for_before_the_answer_is_not_what_recovers() -> None:
+    asked = {"asked": "77", "asked_at": 50, "asked_gen": 1, "recovery": "77", "recovering": True}
+    after = answer(liveness(state="recovering", gen=1, **asked), liveness(state="down", gen=2))
+    assert (after.state, after.gen, after.recovery, after.recovering) == ("recovering", 2, None, True)
+    table = {after.key: after}
+    told = Producer(ts=1, received=1, provider="p", producer="1", state="recovering", gen=0, since=0, recovery="77")
+    assert hear(table, told, 5) == (replace(after, offset=5), False)
+    assert not awaits(after, "77"), "nobody waits for what will never be told"
+    assert awaits(after, "78")
+    (complete, _) = hear(table, SnapshotComplete(ts=1, received=1, provider="p", producer="1", request="77"), 5) or ()
+    assert (complete.state, complete.recovering) == ("recovering", True)
+
+
+@pytest.mark.parametrize("gen", [0, 1])
+def test_what_a_former_owner_asked_for_last_is_known(gen) -> None:
+    said = liveness(
+        gen=gen, asked="31", asked_at=31, asked_gen=gen, tries=2, answered=True, taken=True, refused_until=9
+    )
+    after = answer(liveness(state="up", asked="30", asked_at=30), said)
+    assert [getattr(after, name) for name in ("asked", "asked_at", "asked_gen", "tries")] == ["31", 31, gen, 2]
+    assert (after.answered, after.taken, after.refused_until) == (True, True, 9)
+    kept = answer(liveness(state="up", asked="32", asked_at=32), said)
+    assert (kept.asked, kept.tries, kept.refused_until) == ("32", 0, 0)
+
+
+def test_told_again_a_state_has_an_id_of_its_own() -> None:
+    known = liveness(state="up", gen=2, recovery="x" * 300)
+    first, again, later = known.message(5), known.message(5, again=True), known.message(6, again=True)
+    assert len({first.id, again.id, later.id}) == 3
+    assert max(len(each.id) for each in (first, again, later)) <= 200
+    assert replace(again, id=first.id) == first
 
 
 def test_messages_may_be_missing_from_the_first_outage_on_that_nobody_recovered(world) -> None:

@@ -15,7 +15,8 @@ def told(intake):
     found = [
         messages.decode(each.value or b"") for each in intake.records(topics.feed("football")) if not each.partition
     ]
-    return [(each.state, each.gen) for each in found if isinstance(each, Producer)]
+    # a new owner tells again what is known
+    return list(dict.fromkeys((each.state, each.gen) for each in found if isinstance(each, Producer)))
 
 
 async def node(intake, *, task_status):

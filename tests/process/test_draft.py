@@ -63,10 +63,11 @@ def test_a_rollback_of_the_owners_counts_by_version():
     assert again.look() == ("active", True), "what a recovery brings is newer than all before the outage"
 
 
-def test_a_rollback_of_another_than_the_owner_counts_by_time():
+@pytest.mark.parametrize("other", ["0", "2"])
+def test_a_rollback_of_another_than_the_owner_counts_by_time(other):
     driver = Driver()
     outage = producer("down", 1, 20), producer("up", 1, 21)
-    driver.feed(odds(10), *outage, settle(28, producer="2"), unsettle(30, producer="2"), odds(25, "2.50"))
+    driver.feed(odds(10), *outage, settle(28, producer=other), unsettle(30, producer=other), odds(25, "2.50"))
     assert driver.look()[0] == "suspended", "generations compare within one producer only"
     driver.one(odds(31, "2.50"))
     assert driver.look() == ("active", True)

@@ -9,7 +9,6 @@ from test_processor_attack import Ports, undone
 
 from sb_core import shown, topics
 from sb_core.errors import UnavailableError, UnknownOutcomeError
-from sb_core.records import GENERATIONS_SKIPPED
 from sb_process import lineage
 from sb_process.processor import Processor
 from sb_process.service import read_account
@@ -59,7 +58,7 @@ def test_what_was_open_is_closed_and_only_newer_odds_open_it_again(run):
         async with world() as context:
             await raised(context)
             updates = await finish(context)
-            (entry,) = await context.cache.get([(1 + GENERATIONS_SKIPPED, EVENTS[0])])
+            (entry,) = await context.cache.get([(2, EVENTS[0])])
             assert shown.event_decoder.decode(entry).rev == 2
             closing = [each for each in updates if each.lineage == 2]
             assert {each.at for each in closing} == {2 * len(EVENTS) - 1}
