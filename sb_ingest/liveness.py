@@ -52,6 +52,8 @@ class LivenessOwner:
         """By producer, when this owner last heard of it or began to wait: the wall clock may be set back meanwhile."""
         self._held: TopicPartition | None = None
         self._ownership = Ownership(context)
+        self._tried: list[Liveness] = []
+        """What the last append told, where it failed: some partitions may have it."""
         self._again_at_s = 0.0
         self._again: list[str] = []
         """Who is still to be told of again in this round."""
@@ -163,7 +165,8 @@ class LivenessOwner:
 
     def _answer(self, changes: "_Changes") -> None:
         """Have the last word where a former owner wrote late."""
-        for said in self._ownership.late():
+        tried, self._tried = self._tried, []
+        for said in (*tried, *self._ownership.late()):
             known = changes.table.get(said.key)
             liveness = producers.answer(known, said)
             told = known is None or liveness.gen > known.gen
@@ -242,8 +245,9 @@ class LivenessOwner:
         records.extend(
             Record(topics.PRODUCERS, each.key, _encoder.encode(each), now) for each in changes.touched.values()
         )
+        self._tried = changes.told
         await self._intake.append(records, counts)
-        self._table = changes.table
+        self._table, self._tried = changes.table, []
         for each in changes.told:
             self._changes.labels(each.state).inc()
             self._context.telemetry.info(

@@ -220,6 +220,32 @@ def test_an_append_of_ones_own_that_lands_late_is_no_rival(run) -> None:
     run(main)
 
 
+def test_what_only_some_partitions_were_told_is_followed(run) -> None:
+    """The append of an outage was torn: feeds have it, `sports-producers` doesn't, and the producer is heard again."""
+
+    async def main() -> None:
+        async with driver() as intake, serving(intake):
+            await intake.post({**ALIVE, "ts": NOW})
+            await until(intake, 1)
+            append, torn = intake.log.append, []
+
+            async def tear(records, counts=None):
+                if any(record.topic == topics.PRODUCERS for record in records) and not torn:
+                    torn.append(True)
+                    await append([each for each in records if each.topic != topics.PRODUCERS])
+                    raise UnknownOutcomeError("in part")
+                return await append(records, counts)
+
+            intake.log.append = tear
+            intake.clock.ms += 30_000
+            await until(intake, 2)
+            await intake.post({**ALIVE, "ts": intake.clock.ms})
+            await until(intake, 3)
+            assert states(intake) == [("up", 0, 0), ("down", 1, NOW + 30_000), ("up", 1, NOW + 30_000)]
+
+    run(main)
+
+
 def test_who_hears_of_a_later_owner_owns_nothing_any_more(run) -> None:
     async def main() -> None:
         async with driver() as intake, serving(intake) as service:
