@@ -38,11 +38,11 @@ MACHINES = {
     "sb_distribute/conflate.py": "tests/distribute/test_conflate.py tests/distribute/test_hub_property.py",
     "sb_distribute/subscriptions.py": "tests/distribute/test_session.py tests/distribute/test_hub_property.py",
     "sb_ingest/producers.py": "tests/ingest/test_producers.py tests/ingest/test_recovery.py",
-    "sb_ingest/recovery.py": "tests/ingest/test_recovery.py tests/ingest/test_producers.py",
+    "sb_ingest/recovery.py": "tests/ingest/test_recovery_rules.py tests/ingest/test_recovery.py tests/ingest/test_producers.py",
     "sb_process/stops.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_stops.py",
     "sb_process/settle.py": "tests/process/test_book.py tests/process/test_fold_properties.py tests/process/test_settle.py",
     "sb_process/draft.py": "tests/process/test_book.py tests/process/test_draft.py tests/process/test_fold_properties.py",
-    "sb_process/book.py": "tests/process/test_book.py tests/process/test_fold_properties.py",
+    "sb_process/book.py": "tests/process/test_book.py tests/process/test_book_edges.py tests/process/test_fold_properties.py",
 }
 """Each machine and the tests nearest to it."""
 
