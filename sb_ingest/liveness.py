@@ -53,7 +53,7 @@ class LivenessOwner:
         self._held: TopicPartition | None = None
         self._ownership = Ownership(context)
         self._tried: list[Liveness] = []
-        """What the last append told, where it failed: some partitions may have it."""
+        """What was told in appends that failed: some partitions may have it."""
         self._again_at_s = 0.0
         self._again: list[str] = []
         """Who is still to be told of again in this round."""
@@ -245,9 +245,10 @@ class LivenessOwner:
         records.extend(
             Record(topics.PRODUCERS, each.key, _encoder.encode(each), now) for each in changes.touched.values()
         )
-        self._tried = changes.told
+        before = self._tried
+        self._tried = [*before, *changes.told]
         await self._intake.append(records, counts)
-        self._table, self._tried = changes.table, []
+        self._table, self._tried = changes.table, before
         for each in changes.told:
             self._changes.labels(each.state).inc()
             self._context.telemetry.info(
