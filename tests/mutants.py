@@ -34,7 +34,7 @@ CPU_S_MAX = 60
 WAIT_S_MAX = 600
 MACHINES = {
     "sb_core/odds.py": "tests/core/test_odds.py",
-    "sb_console/lag.py": "tests/console/test_lag_verdicts.py",
+    "sb_console/lag.py": "tests/console/test_lag_words.py tests/console/test_lag_verdicts.py",
     "sb_distribute/conflate.py": "tests/distribute/test_conflate.py tests/distribute/test_hub_property.py",
     "sb_distribute/subscriptions.py": "tests/distribute/test_session.py tests/distribute/test_hub_property.py",
     "sb_ingest/producers.py": "tests/ingest/test_producers.py tests/ingest/test_recovery.py",
