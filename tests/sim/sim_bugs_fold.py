@@ -229,5 +229,5 @@ FOLD_PLANTS: Final[Mapping[str, tuple[Callable[[], list[Patch]], int]]] = {
     "stops_of_markets_forgotten": (stops_of_markets_forgotten, 1000),
     "stop_spares_its_own_ts": (stop_spares_its_own_ts, 40),
     "prices_half_taken": (prices_half_taken, 40),
-    "open_over_a_lineage": (open_over_a_lineage, 1000),
+    "open_over_a_lineage": (open_over_a_lineage, 4000),
 }

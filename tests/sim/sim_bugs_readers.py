@@ -136,11 +136,7 @@ def closed_dropped() -> list[Patch]:
 
 def last_change_for_all() -> list[Patch]:
     """Of the changes that wait for a slow client only the last one is sent."""
-
-    def merged(self: conflate.Waiting) -> Any:
-        return self._part(self._parts[-1])
-
-    return [(conflate.Waiting, "_merged", merged)]
+    return [(conflate, "merge", lambda parts: list(parts)[-1])]
 
 
 def staleness_not_said() -> list[Patch]:

@@ -71,7 +71,7 @@ def _outlives(seed: int) -> bool:
     return seed % OUTLIVED_EVERY == OUTLIVED_EVERY - 1
 
 
-def _raises(seed: int) -> bool:
+def raises(seed: int) -> bool:
     """Say whether an operator lets a partition go on that stopped itself, in every second of such worlds."""
     return _outlives(seed) and seed // OUTLIVED_EVERY % 2 == 1
 
@@ -85,7 +85,7 @@ async def _trouble(world: World, until_s: float) -> None:
     targets = [("crash", chance.pick(names)) for _ in range(shape.crashes)]
     targets += [("pause", chance.pick(names)) for _ in range(shape.pauses)]
     targets += [("outage", chance.pick(("cache", "cache", "store", "log"))) for _ in range(shape.outages)]
-    if not _raises(chance.seed):  # a lineage begins where the store stands, and the oracle knows events by `rev` alone
+    if not raises(chance.seed):  # a lineage begins where the store stands, and the oracle knows events by `rev` alone
         targets += [("failover", "")] * shape.failovers
     targets += [("leader", "")] * shape.leaders_lost
     targets += [("clock", chance.pick(names)) for _ in range(shape.clocks_set)]
@@ -239,7 +239,7 @@ async def _tell(world: World) -> None:
     async with trio.open_nursery() as active:
         active.start_soon(_trouble, world, min(until_s, TROUBLE_S_MAX))
         if _outlives(chance.seed):
-            active.start_soon(world.outlive, "tennis", _raises(chance.seed))
+            active.start_soon(world.outlive, "tennis", raises(chance.seed))
         for provider in providers:
             active.start_soon(provider.run, until_s)
             active.start_soon(provider.beat, until_s)
